@@ -1,0 +1,108 @@
+"""Fixtures and settings shared by all tests.
+
+Tests marked `kafka` get a real Apache Kafka, one for the session. Where it cannot run they are skipped, visibly, unless
+REQUIRE_KAFKA=1 is set: then its absence is an error.
+"""
+
+import itertools
+import os
+import random
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from promisewatch.brokers import ApacheKafka
+from promisewatch.brokers.jars import resolve_jars
+from schemas.errors import BrokerUnavailable
+
+ROOT = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=100, print_blob=True)
+hypothesis.settings.register_profile("full", parent=hypothesis.settings.get_profile("default"), max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=None, help="seed of the `rng` fixture and of hypothesis")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(2**32)
+    if getattr(config.option, "hypothesis_seed", None) is None:
+        config.option.hypothesis_seed = str(config.option.seed)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.option.seed} (again with --seed={config.option.seed})"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch Apache Kafka's jars where they will be needed: the first time, that takes longer than a test may."""
+    wanted = any(item.get_closest_marker("kafka") for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        with suppress(BrokerUnavailable):  # the fixture says what is wrong
+            resolve_jars()
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """This run's seed: printed at the head of the run and settable with --seed."""
+    value = int(request.config.option.seed)
+    print(f"seed: {value}")  # shown with a failing test's output
+    return value
+
+
+@pytest.fixture
+def rng(seed: int) -> random.Random:
+    """Random numbers that the seed repeats, the same ones for a test whatever ran before it."""
+    return random.Random(seed)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[ApacheKafka]:
+    """Apache Kafka for the whole session. Who stops it starts it again; topics are not cleared: see `unique`."""
+    broker = ApacheKafka()
+    try:
+        broker.start()
+    except BrokerUnavailable as error:
+        broker.close()
+        if os.environ.get("REQUIRE_KAFKA") == "1":
+            raise
+        pytest.skip(f"no Apache Kafka (REQUIRE_KAFKA=1 makes this an error): {error}")
+    yield broker
+    broker.close()
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def unique(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """unique("orders") -> a topic, group or application name that no other test of the session uses."""
+    test = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:60].strip("-")
+
+    def name(stem: str) -> str:
+        return f"{stem}-{test}-{next(_numbers)}"
+
+    return name
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with the Olist sample: PROMISEWATCH_SHARED_DATA, or shared/data beside the repository."""
+    folder = Path(os.environ.get("PROMISEWATCH_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "olist.events.jsonl.gz").is_file():
+        pytest.skip(f"no Olist sample in {folder} (PROMISEWATCH_SHARED_DATA names another folder)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def promisewatch_command() -> list[str]:
+    """How tests start the command line as a process: `subprocess.run([*promisewatch_command, "lint", ...])`."""
+    return [sys.executable, "-m", "promisewatch.main"]
