@@ -1,0 +1,157 @@
+"""Whether the well spelled parts of a book fit together. Every check notes its problems; none stops the others."""
+
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
+from schemas.book_model import CALENDAR_SEARCH_DAYS_MAX, Const
+from schemas.book_names import check_names, effective_ms, holiday_calendars, zone_named
+from schemas.book_reading import Spelled
+from schemas.book_spelling import WEEKDAYS, CalendarSpelling, DueSpelling, PromiseSpelling
+from schemas.book_text import BookText, Path
+
+_FORMS = {
+    "within": frozenset({"within"}),
+    "plus": frozenset({"plus", "unit", "cutoff", "of", "calendar", "at"}),
+    "field": frozenset({"field", "offset", "at"}),
+}
+"""The three ways to say a due, and the keys that belong to each."""
+
+
+def check(text: BookText, spelled: Spelled) -> None:
+    """Note every contradiction between parts of the book in `text`."""
+    check_names(text)
+    _check_sources(text, spelled)
+    for name, calendar in spelled.calendars.items():
+        _check_calendar(text, ("calendars", name), calendar)
+    for index, promise in spelled.promises.items():
+        _check_due(text, ("promises", index, "due"), promise)
+    _check_versions(text, spelled)
+    _check_one_key(text, spelled)
+
+
+def _check_sources(text: BookText, spelled: Spelled) -> None:
+    names = text.data.get("sources") if isinstance(text.data, dict) else None
+    for name in list(names)[1:] if isinstance(names, dict) else []:
+        text.problem(("sources", name), "more than one source is not supported yet", at_key=True)
+    for name, source in spelled.sources.items():
+        if isinstance(source.type, Const) and source.events is not None and source.events != [source.type.value]:
+            message = f"every event of this source is {source.type.value!r} (type), but events lists others"
+            text.problem(("sources", name, "events"), message)
+        if source.events == []:
+            text.problem(("sources", name, "events"), "found an empty list, expected the events this source can send")
+
+
+def _check_calendar(text: BookText, path: Path, calendar: CalendarSpelling) -> None:
+    for day in sorted(set(calendar.add) & set(calendar.remove)):
+        text.problem((*path, "remove", calendar.remove.index(day)), f"{day} is both added and removed")
+    if not calendar.days:
+        text.problem((*path, "days"), "this calendar never opens: found no days, expected at least one")
+        return
+    closed_from = _closed_too_long(calendar)
+    if closed_from:
+        message = f"this calendar does not open for {CALENDAR_SEARCH_DAYS_MAX} days from {closed_from}"
+        text.problem((*path, "add"), message)
+
+
+def _closed_too_long(calendar: CalendarSpelling) -> date | None:
+    """The first day of a closed stretch longer than is searched, if the added closing days make one."""
+    weekly = len(calendar.days)
+    # Public holidays are a handful a year; only a great many added days can close a calendar for over a year.
+    if len(calendar.add) * 7 < (CALENDAR_SEARCH_DAYS_MAX // 2) * weekly:
+        return None
+    import holidays  # noqa: PLC0415 - slow to import, and hardly any book comes here
+
+    closed = set(calendar.add)
+    first, last = min(closed), max(closed)
+    public: set[date] = set()
+    country, _, subdivision = (calendar.holidays or "").partition("-")
+    if country in holiday_calendars():
+        years = range(first.year, last.year + 2)
+        public = set(holidays.country_holidays(country, subdiv=subdivision or None, years=years))
+    open_weekdays = {WEEKDAYS.index(name) for name in calendar.days}
+    start = first
+    for offset in range((last - first).days + 2):
+        day = first + timedelta(days=offset)
+        if day.weekday() in open_weekdays and day not in closed and day not in public - set(calendar.remove):
+            start = day + timedelta(days=1)
+        elif (day - start).days >= CALENDAR_SEARCH_DAYS_MAX:
+            return start
+    return None
+
+
+def _check_due(text: BookText, path: Path, promise: PromiseSpelling) -> None:
+    due = promise.due
+    given = due.model_fields_set
+    forms = [form for form in _FORMS if form in given]
+    if given >= {"within", "calendar"}:
+        text.problem((*path, "calendar"), "'calendar' with 'within' (working time) is not supported yet", at_key=True)
+        given = given - {"calendar"}
+    if len(forms) != 1:
+        found = " and ".join(repr(form) for form in forms) or "none"
+        text.problem(path, f"found {found}, expected exactly one of 'within', 'plus' and 'field'")
+        return
+    for key in sorted(given - _FORMS[forms[0]]):
+        owners = " or ".join(repr(form) for form, keys in _FORMS.items() if key in keys)
+        text.problem((*path, key), f"{key!r} does not go with {forms[0]!r}; it belongs to {owners}", at_key=True)
+    if forms == ["within"]:
+        _check_within(text, path, promise)
+    elif forms == ["plus"]:
+        _check_plus(text, path, due)
+    elif due.at == "closing":
+        text.problem((*path, "at"), "closing needs a calendar, and 'field' takes none; expected end_of_day or a time")
+
+
+def _check_within(text: BookText, path: Path, promise: PromiseSpelling) -> None:
+    if promise.due.within is not None and promise.due.within < 0 and not promise.expect.early:
+        text.problem((*path, "within"), "a due before the opening needs 'early: true' under expect")
+
+
+def _check_plus(text: BookText, path: Path, due: DueSpelling) -> None:
+    if due.unit is None and "unit" not in due.model_fields_set:
+        text.problem(path, "missing key 'unit' next to 'plus', expected 'unit: day'")
+    if due.cutoff is not None and due.of is None:
+        text.problem((*path, "cutoff"), "'cutoff' needs 'of', the calendar of the days it applies to", at_key=True)
+    if due.of is not None and due.cutoff is None:
+        text.problem((*path, "of"), "'of' needs 'cutoff', the time from which the next day counts", at_key=True)
+    if due.at == "closing" and due.calendar is None:
+        text.problem((*path, "at"), "closing needs 'calendar', whose closing time is meant")
+
+
+def _check_versions(text: BookText, spelled: Spelled) -> None:
+    versions: dict[tuple[str, int], int] = {}
+    starts: dict[tuple[str, int | None], int] = {}
+    for index, promise in spelled.promises.items():
+        path: Path = ("promises", index)
+        first = versions.setdefault((promise.id, promise.version), index)
+        if first != index:
+            line = text.places["promises", first][0]
+            message = f"promise {promise.id!r} version {promise.version} is already defined in line {line}"
+            text.problem((*path, "version") if "version" in promise.model_fields_set else (*path, "id"), message)
+            continue
+        start = _start_of(promise, spelled)
+        other = starts.setdefault((promise.id, start), index)
+        if other != index:
+            line = text.places["promises", other][0]
+            same = "no 'effective_from' either" if start is None else "the same 'effective_from'"
+            message = f"version {promise.version} of {promise.id!r}: the version in line {line} has {same}"
+            text.problem((*path, "effective_from"), f"{message}; which one applies would be undecided")
+
+
+def _start_of(promise: PromiseSpelling, spelled: Spelled) -> int | None:
+    if promise.effective_from is None:
+        return None
+    zone = zone_named(promise.timezone or spelled.defaults.timezone or "UTC") or ZoneInfo("UTC")
+    try:
+        return effective_ms(promise.effective_from, zone)
+    except ValueError:
+        return -promise.version  # reported already; like no other version's
+
+
+def _check_one_key(text: BookText, spelled: Spelled) -> None:
+    first: str | None = spelled.defaults.key
+    for index, promise in spelled.promises.items():
+        key = promise.key or spelled.defaults.key
+        first = first if first is not None else key
+        if key is not None and key != first:
+            message = f"key {key!r} next to {first!r}: promises with different keys are not supported yet"
+            text.problem(("promises", index, "key"), message)

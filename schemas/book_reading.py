@@ -1,0 +1,169 @@
+"""Plain data to spelling models, section by section, so that one bad promise hides nothing about the next.
+
+pydantic's errors are put into the words of a book's author: what was found, what was expected, which key was meant.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.book_spelling import (
+    BookSpelling,
+    BreachSpelling,
+    CalendarSpelling,
+    DefaultsSpelling,
+    DueSpelling,
+    ExpectSpelling,
+    MatchSpelling,
+    PromiseSpelling,
+    SourceSpelling,
+    Spelling,
+    WhenSpelling,
+    shown,
+)
+from schemas.book_text import BookText, Path
+
+_PARTS: dict[str, type[Spelling]] = {
+    "when": WhenSpelling,
+    "due": DueSpelling,
+    "expect": ExpectSpelling,
+    "release": MatchSpelling,
+    "breach": BreachSpelling,
+}
+_EXPECTED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_Model = TypeVar("_Model", bound=Spelling)
+_Name = TypeVar("_Name", str, int)
+
+
+@dataclass
+class Spelled:
+    """The parts of a book that are well spelled, each under the path at which it stands."""
+
+    defaults: DefaultsSpelling = field(default_factory=DefaultsSpelling)
+    sources: dict[str, SourceSpelling] = field(default_factory=dict)
+    calendars: dict[str, CalendarSpelling] = field(default_factory=dict)
+    promises: dict[int, PromiseSpelling] = field(default_factory=dict)
+
+
+def spell(text: BookText) -> Spelled:
+    """Read every section of the book, noting all problems in `text`."""
+    spelled = Spelled()
+    data = text.data
+    if not isinstance(data, dict):
+        text.problem((), f"found {shown(data)}, expected a mapping with sources, defaults, calendars and promises")
+        return spelled
+    for key in data:
+        if key not in BookSpelling.model_fields:
+            text.problem((key,), _unknown_key(key, BookSpelling), at_key=True)
+    for key in ("sources", "promises"):
+        if key not in data:
+            text.problem((), f"missing key {key!r}")
+    if "defaults" in data:
+        spelled.defaults = _read(text, DefaultsSpelling, ("defaults",), data["defaults"]) or spelled.defaults
+    spelled.sources = _read_all(text, SourceSpelling, "sources", _section(text, "sources", dict).items())
+    spelled.calendars = _read_all(text, CalendarSpelling, "calendars", _section(text, "calendars", dict).items())
+    spelled.promises = _read_all(text, PromiseSpelling, "promises", enumerate(_section(text, "promises", list)))
+    return spelled
+
+
+def nearest(word: str, words: Any) -> str:
+    """`; did you mean 'x'?` if one of `words` is close to `word`, else nothing."""
+    close = difflib.get_close_matches(str(word), [str(each) for each in words if each != word], n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _section(text: BookText, key: str, kind: type) -> Any:
+    section = text.data.get(key, kind())
+    expected = "a mapping of names" if kind is dict else "a list of promises"
+    if not isinstance(section, kind):
+        text.problem((key,), f"found {shown(section)}, expected {expected}")
+        return kind()
+    if not section and key in text.data and key != "calendars":
+        text.problem((key,), f"{key!r} is empty, expected at least one")
+    return section
+
+
+def _read_all(
+    text: BookText, model: type[_Model], section: str, parts: Iterable[tuple[_Name, Any]]
+) -> dict[_Name, _Model]:
+    read = {name: _read(text, model, (section, name), part) for name, part in parts}
+    return {name: part for name, part in read.items() if part is not None}
+
+
+def _read(text: BookText, model: type[_Model], path: Path, part: Any) -> _Model | None:
+    empty = _empty_places(part)
+    try:
+        read = model.model_validate(part)
+    except ValidationError as error:
+        read, details = None, error.errors(include_url=False)
+    else:
+        details = []
+    for location in empty - {detail["loc"] for detail in details}:
+        # A key without a value has been forgotten, not left to its default.
+        text.problem((*path, *location), "found nothing, expected a value")
+    not_yet = {
+        tuple(detail["loc"][:-1])
+        for detail in details
+        if detail["type"] == "extra_forbidden" and detail["loc"][-1] in _model_at(model, detail["loc"][:-1]).NOT_YET
+    }
+    for detail in details:
+        location = detail["loc"]
+        # `expect` is not missing from a promise that has `forbid` instead: the unsupported key is the whole story.
+        if detail["type"] == "missing" and tuple(location[:-1]) in not_yet:
+            continue
+        text.problem((*path, *location), _message(model, detail), at_key=detail["type"] == "extra_forbidden")
+    return read
+
+
+def _empty_places(part: Any, location: Path = ()) -> set[Path]:
+    """Where keys stand that have no value; under `where` null is a value like any other."""
+    if part is None:
+        return {location}
+    children = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    return {place for key, child in children if key != "where" for place in _empty_places(child, (*location, key))}
+
+
+def _message(model: type[Spelling], detail: ErrorDetails) -> str:
+    kind, location, found = detail["type"], detail["loc"], detail["input"]
+    if kind == "extra_forbidden":
+        return _unknown_key(str(location[-1]), _model_at(model, location[:-1]))
+    if kind == "missing":
+        return f"missing key {location[-1]!r}"
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if kind == "literal_error":
+        expected = str(detail["ctx"]["expected"])
+        words = expected.replace(" or ", ", ").replace("'", "").split(", ")
+        return f"found {shown(found)}, expected {expected}{nearest(found, words) if len(words) > 1 else ''}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = detail["ctx"].get("ge", detail["ctx"].get("le"))
+        side = "at least" if kind == "greater_than_equal" else "at most"
+        return f"found {shown(found)}, expected {side} {bound}"
+    return f"found {shown(found)}, expected {_EXPECTED.get(kind, detail['msg'])}"
+
+
+def _model_at(model: type[Spelling], location: tuple[str | int, ...]) -> type[Spelling]:
+    return _PARTS.get(str(location[0]), model) if location else model
+
+
+def _unknown_key(key: str, model: type[Spelling]) -> str:
+    if key in model.NOT_YET:
+        return f"{key!r} is not supported yet"
+    homes = [name for name, part in _PARTS.items() if key in part.model_fields or key in part.NOT_YET]
+    expected = ", ".join(model.model_fields)
+    close = nearest(key, model.model_fields)
+    if not close and homes and model is PromiseSpelling:
+        close = f"; it belongs under {' or '.join(repr(home) for home in homes)}"
+    return f"unknown key {key!r}; expected one of {expected}{close}"

@@ -1,0 +1,25 @@
+"""Exit codes of every command: sysexits where one fits, so that shells and orchestrators can tell the cases apart."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process says when it ends. A supervisor restarts on `RESTART` and gives up on `CONFIG`."""
+
+    OK = 0
+    DIFFERENT = 1
+    """What was asked to be checked is not in order: a book has errors, topics differ, the demo's sums disagree."""
+    USAGE = 2
+    """The command line itself is wrong (as typer and click use it)."""
+    DATA = 65
+    """An input file was read but its content cannot be used."""
+    NO_INPUT = 66
+    """An input file is not there or cannot be opened."""
+    UNAVAILABLE = 69
+    """A one-shot command reached no broker."""
+    INTERNAL = 70
+    """A bug: an invariant of this program does not hold."""
+    RESTART = 75
+    """Start me again, nothing is lost: the broker went away, or another worker took over the partition."""
+    CONFIG = 78
+    """Settings, topics or stored state do not fit this program; a restart alone will not help."""

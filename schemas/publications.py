@@ -1,0 +1,281 @@
+"""What is published: the core's `Publication`, and the CloudEvents that carry it to other teams.
+
+A publication of kind breached, fulfilled_late or retracted becomes one event on the breaches topic and one on the
+outcomes topic; kind outcome becomes the latter only. Per cycle the highest `revision` is the one in force.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from schemas.facts import Fact, FactRef
+from schemas.instants import format_instant
+
+Kind = Literal["breached", "fulfilled_late", "retracted", "outcome"]
+Status = Literal["open", "kept", "breached", "fulfilled_late", "released", "void"]
+Mode = Literal["live", "replay"]
+RetractReason = Literal["fulfilled_in_time", "released_in_time", "opening_changed"]
+
+EVENT_SOURCE: Literal["/promisewatch"] = "/promisewatch"
+CONTENT_TYPE: Literal["application/json"] = "application/json"
+EVENT_HEADERS: tuple[tuple[str, bytes], ...] = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
+"""Kafka headers of these records, as the CloudEvents binding for Kafka asks in structured mode."""
+FACTS_PUBLISHED_MAX = 100
+"""Facts listed in one event, the newest ones; a subject with more would make events nobody can read."""
+
+BREACHED = "promise.breached.v1"
+FULFILLED_LATE = "promise.fulfilled_late.v1"
+RETRACTED = "promise.retracted.v1"
+OUTCOME = "promise.outcome.v1"
+
+Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+"""RFC 3339 in UTC with milliseconds."""
+Revision = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a verdict, as the core decides it: everything but when it was detected. Instants are UTC ms.
+
+    `id` is the event's id on the breaches topic (for kind outcome: unused there), `outcome_id` that of its outcome.
+    """
+
+    kind: Kind
+    id: str
+    outcome_id: str
+    promise: str
+    version: int
+    title: str
+    severity: str
+    key: str
+    subject: str
+    cycle: str
+    opening: Fact
+    opened_at: int
+    due: int
+    breached_at: int | None = None
+    fulfilled_at: int | None = None
+    late_by_ms: int | None = None
+    status: Status
+    revision: int
+    expected: str
+    facts: tuple[Fact, ...] = ()
+    reason: RetractReason | None = None
+    explain: str = ""
+    timezone: str = "UTC"
+
+
+class PromiseData(msgspec.Struct, frozen=True, kw_only=True):
+    """What every event on the breaches topic tells. `cycle` is the id of the opening fact."""
+
+    promise: str
+    version: int
+    title: str
+    severity: Literal["low", "medium", "high", "critical"]
+    key: str
+    subject: str
+    cycle: str
+    opening: FactRef
+    opened_at: Instant
+    due: Instant
+    breached_at: Instant | None
+    detected_at: Instant
+    fulfilled_at: Instant | None
+    late_by_ms: int | None
+    status: Literal["kept", "breached", "fulfilled_late", "released", "void"]
+    revision: Revision
+    expected: str
+    facts: list[FactRef]
+    last_step: FactRef
+    mode: Mode
+    timezone: str
+    explain: str
+
+
+class BreachedData(PromiseData, frozen=True, kw_only=True):
+    """A promise that was not kept in time."""
+
+    breached_at: Instant
+    status: Literal["breached"]
+
+
+class FulfilledLateData(PromiseData, frozen=True, kw_only=True):
+    """A breached promise whose fulfilment came after its due."""
+
+    breached_at: Instant
+    fulfilled_at: Instant
+    late_by_ms: Annotated[int, msgspec.Meta(ge=1)]
+    status: Literal["fulfilled_late"]
+
+
+class RetractedData(PromiseData, frozen=True, kw_only=True):
+    """A breach that turned out not to be one: evidence dated in time arrived after it had been published."""
+
+    status: Literal["kept", "released", "void"]
+    reason: RetractReason
+
+
+class OutcomeData(msgspec.Struct, frozen=True, kw_only=True):
+    """The settled verdict of one cycle, without the facts behind it.
+
+    Status void: the cycle never was one (an earlier opening became known). Status open: a settled verdict was taken
+    back and the promise runs again (two contents under one event id, and the other one counts).
+    """
+
+    promise: str
+    version: int
+    key: str
+    subject: str
+    cycle: str
+    opened_at: Instant
+    due: Instant
+    status: Status
+    breached_at: Instant | None
+    fulfilled_at: Instant | None
+    late_by_ms: int | None
+    detected_at: Instant
+    revision: Revision
+    mode: Mode
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The CloudEvents 1.0 attributes around the data; `type` is the tag by which a reader picks the class."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: Literal["/promisewatch"] = EVENT_SOURCE
+    subject: str
+    time: Instant
+    datacontenttype: Literal["application/json"] = CONTENT_TYPE
+    dataschema: str
+
+
+class Breached(Envelope, frozen=True, kw_only=True, tag=BREACHED):
+    """It is proved that the promise was not kept."""
+
+    data: BreachedData
+
+
+class FulfilledLate(Envelope, frozen=True, kw_only=True, tag=FULFILLED_LATE):
+    """What was promised came after all, too late."""
+
+    data: FulfilledLateData
+
+
+class Retracted(Envelope, frozen=True, kw_only=True, tag=RETRACTED):
+    """The breach published earlier for this cycle does not hold."""
+
+    data: RetractedData
+
+
+class Outcome(Envelope, frozen=True, kw_only=True, tag=OUTCOME):
+    """How the promise ended, for reports."""
+
+    data: OutcomeData
+
+
+Event = Breached | FulfilledLate | Retracted | Outcome
+
+_encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def schema_id(event_type: str) -> str:
+    """The URI that names the JSON Schema of an event type, as `dataschema` and as the schema's `$id`."""
+    return f"urn:promisewatch:schema:{event_type}"
+
+
+def encode_event(publication: Publication, detected_at: int, mode: Mode) -> bytes:
+    """The CloudEvent for the breaches topic. `detected_at` is when it is published, UTC milliseconds."""
+    when = format_instant(detected_at)
+    common = _promise_data(publication, when, mode)
+    event: Event
+    if publication.kind == "breached":
+        event = Breached(data=BreachedData(**common), **_attributes(publication, BREACHED, when))
+    elif publication.kind == "fulfilled_late":
+        event = FulfilledLate(data=FulfilledLateData(**common), **_attributes(publication, FULFILLED_LATE, when))
+    elif publication.kind == "retracted":
+        assert publication.reason is not None
+        data = RetractedData(reason=publication.reason, **common)
+        event = Retracted(data=data, **_attributes(publication, RETRACTED, when))
+    else:
+        raise ValueError(f"found a publication of kind {publication.kind!r}, expected one for the breaches topic")
+    return _encode(event)
+
+
+def encode_outcome(publication: Publication, detected_at: int, mode: Mode) -> bytes:
+    """The CloudEvent for the outcomes topic, for a publication of any kind."""
+    when = format_instant(detected_at)
+    data = OutcomeData(
+        promise=publication.promise,
+        version=publication.version,
+        key=publication.key,
+        subject=publication.subject,
+        cycle=publication.cycle,
+        opened_at=format_instant(publication.opened_at),
+        due=format_instant(publication.due),
+        status=publication.status,
+        breached_at=_optional(publication.breached_at),
+        fulfilled_at=_optional(publication.fulfilled_at),
+        late_by_ms=publication.late_by_ms,
+        detected_at=when,
+        revision=publication.revision,
+        mode=mode,
+    )
+    attributes = _attributes(publication, OUTCOME, when)
+    attributes["id"] = publication.outcome_id
+    return _encode(Outcome(data=data, **attributes))
+
+
+def decode_event(value: bytes) -> Event:
+    """Read one of our events. Raises msgspec.ValidationError or msgspec.DecodeError on anything else."""
+    return _decoder.decode(value)
+
+
+def fact_ref(fact: Fact) -> FactRef:
+    """A fact as published: without its payload."""
+    return FactRef(type=fact.type, time=format_instant(fact.time), source=fact.source, id=fact.id)
+
+
+def _promise_data(publication: Publication, detected_at: str, mode: Mode) -> dict[str, Any]:
+    facts = sorted(publication.facts, key=_by_time)
+    return {
+        "promise": publication.promise,
+        "version": publication.version,
+        "title": publication.title,
+        "severity": publication.severity,
+        "key": publication.key,
+        "subject": publication.subject,
+        "cycle": publication.cycle,
+        "opening": fact_ref(publication.opening),
+        "opened_at": format_instant(publication.opened_at),
+        "due": format_instant(publication.due),
+        "breached_at": _optional(publication.breached_at),
+        "detected_at": detected_at,
+        "fulfilled_at": _optional(publication.fulfilled_at),
+        "late_by_ms": publication.late_by_ms,
+        "status": publication.status,
+        "revision": publication.revision,
+        "expected": publication.expected,
+        "facts": [fact_ref(fact) for fact in facts[-FACTS_PUBLISHED_MAX:]],
+        "last_step": fact_ref(facts[-1] if facts else publication.opening),
+        "mode": mode,
+        "timezone": publication.timezone,
+        "explain": publication.explain,
+    }
+
+
+def _attributes(publication: Publication, event_type: str, time: str) -> dict[str, Any]:
+    return {
+        "id": publication.id,
+        "subject": publication.subject,
+        "time": time,
+        "dataschema": schema_id(event_type),
+    }
+
+
+def _optional(instant: int | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def _by_time(fact: Fact) -> tuple[int, str, str]:
+    return (fact.time, fact.id, fact.source)

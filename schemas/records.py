@@ -1,0 +1,85 @@
+"""What is stored per subject, on the changelog topic and in the partition store. Versioned: see `RECORD_FORMAT`."""
+
+import msgspec
+
+from schemas.errors import StateError
+from schemas.facts import Fact
+from schemas.publications import Status
+
+RECORD_FORMAT = 1
+"""First element of every stored record and checkpoint. Anything else is refused, never guessed at."""
+
+
+class Cycle(msgspec.Struct, array_like=True, gc=False):
+    """One run of one promise on one subject, named by the fact that opened it.
+
+    All instants are UTC milliseconds. `due` is the deadline in force, `base_due` the one computed at opening (it never
+    changes when a calendar does). `fire` is when the breach may be published: max(due, floor). `expires` is when the
+    cycle leaves the store. `status`, `revision` and `counts` say what had been published when the record was last
+    written; what timers published since then follows from the checkpoint (`promises/cycles.py`).
+    """
+
+    promise: str
+    version: int
+    source: str
+    opening: str
+    opened_at: int
+    base_due: int
+    due: int
+    fire: int
+    expires: int
+    status: Status = "open"
+    revision: int = 0
+    counts: dict[str, int] = {}
+
+
+class Record(msgspec.Struct, array_like=True, gc=False):
+    """Everything kept about one subject: its facts and its cycles, newest format first."""
+
+    format: int
+    facts: list[Fact]
+    cycles: list[Cycle]
+
+
+class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
+    """How far one facts partition is complete, one per (partition, set of sources).
+
+    Everything with (fire, subject) <= (`fire`, `subject`) has been published. `next_offset` is the next input offset
+    to read. `known_since` is the instant before which nothing opens; `live_since` the one before which what is
+    published counts as replay; `floor` the one before which no due learnt from here on is published. `vector` is the
+    frontier per source partition ("source/partition" -> UTC ms) and `book` the hash of the book that mapped the facts.
+    """
+
+    format: int
+    sources: tuple[str, ...]
+    fire: int
+    subject: bytes
+    next_offset: int
+    known_since: int
+    live_since: int
+    vector: dict[str, int]
+    book: str
+    floor: int = -(1 << 62)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_checkpoint = msgspec.json.Decoder(Checkpoint).decode
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """Return the stored form of a checkpoint."""
+    return _encode(checkpoint)
+
+
+def decode_checkpoint(stored: bytes, where: str) -> Checkpoint:
+    """Read a stored checkpoint. Raises StateError, naming `where`, for one of another format."""
+    try:
+        found = msgspec.json.decode(stored)[0]
+        if found == RECORD_FORMAT:
+            return _decode_checkpoint(stored)
+    except (msgspec.MsgspecError, LookupError, TypeError):
+        found = repr(stored[:20])
+    raise StateError(
+        f"{where}: found a checkpoint of format {found}, expected format {RECORD_FORMAT}: it was written by another "
+        "version of promisewatch"
+    )

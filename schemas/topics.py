@@ -1,0 +1,99 @@
+"""Names of every topic this project reads or writes, and the settings each must have.
+
+These names are in other teams' configurations and in stored offsets: renaming one is a breaking change.
+"""
+
+from dataclasses import dataclass, field
+
+from schemas.instants import DAY_MS, HOUR_MS
+
+BREACHES = "promisewatch.breaches"
+OUTCOMES = "promisewatch.outcomes"
+NOTIFICATIONS = "promisewatch.notifications"
+
+BREACHES_RETENTION_MS = 30 * DAY_MS
+DEAD_LETTERS_RETENTION_MS = 30 * DAY_MS
+TOMBSTONE_RETENTION_MS = 30 * DAY_MS
+"""How long a removal stays readable in a compacted topic: longer than any worker may be away."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic as it must exist: its settings by Kafka's names. `partitions` None means the source topic's number."""
+
+    name: str
+    configs: dict[str, str] = field(default_factory=dict)
+    partitions: int | None = None
+
+
+def dlq(topic: str) -> str:
+    """The dead letter topic of a source topic."""
+    return f"{topic}.dlq"
+
+
+def changelog(app_id: str) -> str:
+    """The compacted topic that backs the partition store of the worker with this application id."""
+    return f"{app_id}-records-changelog"
+
+
+def notifier_changelog(app_id: str) -> str:
+    """The compacted topic that backs what the notifier with this application id remembers."""
+    return f"{app_id}-notified-changelog"
+
+
+def _compacted() -> dict[str, str]:
+    return {
+        "cleanup.policy": "compact",
+        "delete.retention.ms": str(TOMBSTONE_RETENTION_MS),
+        "segment.ms": str(HOUR_MS),
+        "min.cleanable.dirty.ratio": "0.1",
+        "max.compaction.lag.ms": str(DAY_MS),
+    }
+
+
+def _deleted(retention_ms: int) -> dict[str, str]:
+    return {"cleanup.policy": "delete", "retention.ms": str(retention_ms)}
+
+
+def breaches_spec() -> TopicSpec:
+    """Breaches are read once and acted upon: kept for a while, never compacted."""
+    return TopicSpec(BREACHES, _deleted(BREACHES_RETENTION_MS))
+
+
+def outcomes_spec() -> TopicSpec:
+    """Outcomes are a history for reports: every revision stays, deleted only by the operator's own choice."""
+    return TopicSpec(OUTCOMES, _deleted(-1))
+
+
+def notifications_spec() -> TopicSpec:
+    """The newest record per event id and channel stays for ever."""
+    return TopicSpec(NOTIFICATIONS, _compacted())
+
+
+def dlq_spec(topic: str) -> TopicSpec:
+    """Dead letters of one source topic."""
+    return TopicSpec(dlq(topic), _deleted(DEAD_LETTERS_RETENTION_MS))
+
+
+def changelog_spec(app_id: str) -> TopicSpec:
+    """The changelog has the partitions of the source topic: a subject and its record share the partition number."""
+    return TopicSpec(changelog(app_id), _compacted())
+
+
+def notifier_changelog_spec(app_id: str) -> TopicSpec:
+    """What the notifier remembers, with the partitions of the breaches topic."""
+    return TopicSpec(notifier_changelog(app_id), _compacted())
+
+
+def required(
+    source_topics: tuple[str, ...], app_id: str, notifier_app_id: str = "promisewatch-notifier"
+) -> tuple[TopicSpec, ...]:
+    """Every topic that a worker and a notifier with these application ids write, for these source topics."""
+    return (
+        breaches_spec(),
+        outcomes_spec(),
+        notifications_spec(),
+        changelog_spec(app_id),
+        notifier_changelog_spec(notifier_app_id),
+        *(dlq_spec(topic) for topic in (*source_topics, BREACHES)),
+    )

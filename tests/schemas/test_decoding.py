@@ -1,0 +1,219 @@
+"""Events to facts: what is kept, what is refused and why."""
+
+# ruff: noqa: E501 - a row of a table stays one line
+
+import json
+
+import pytest
+
+from schemas.book import Match, parse_book
+from schemas.decoding import Decoder, same_value, where_holds
+from schemas.errors import EventError
+from schemas.facts import Subject
+from schemas.instants import parse_instant
+
+BOOK = """
+sources: {shop: {topic: t, format: json, id: id, type: type, time: at}}
+defaults: {timezone: Europe/Amsterdam, key: order_id}
+promises:
+- {id: p, when: {event: placed, where: {speed: next, to.country: NL}}, due: {field: slot.end}, expect: {event: delivered}}
+- {id: q, when: {event: placed}, due: {within: 1h}, expect: {event: told, where: {kind: mail}}, release: {event: cancelled}}
+"""
+NESTED = """
+sources: {wms: {topic: t, format: json, id: scan.id, type: {const: scanned}, time: scan.at, data: scan}}
+defaults: {timezone: UTC, key: order.id}
+promises: [{id: p, when: {event: scanned, where: {place: A, order: x}}, due: {within: 1h}, expect: {event: scanned}}]
+"""
+PLACED = {"id": "e1", "type": "placed", "at": "2026-04-24T17:59:59Z", "order_id": "A-1"}
+
+
+@pytest.fixture
+def decode():
+    return Decoder(parse_book(BOOK)).source("shop").decode
+
+
+def raw(base=PLACED, /, **changes):
+    """The base event as bytes, with members changed or (Ellipsis) left out."""
+    return json.dumps({key: value for key, value in {**base, **changes}.items() if value is not ...}).encode()
+
+
+def test_a_fact_has_identity_type_time_and_the_named_fields_only(decode):
+    """Names, addresses and everything else of a payload are not kept."""
+    event = raw(speed="next", to={"country": "NL", "street": "Dam 1"}, slot={"end": "2026-05-01T10:00:00"}, name="Jan")
+    found = decode(event)
+    assert found.subject == Subject("order_id", "A-1")
+    assert (found.subject.key, found.subject.value) == ("order_id", "A-1")
+    assert isinstance(found.subject, Subject)
+    assert (found.fact.source, found.fact.id, found.fact.type) == ("shop", "e1", "placed")
+    assert found.fact.time == parse_instant("2026-04-24T17:59:59Z", None)
+    assert found.fact.data == {"speed": "next", "to.country": "NL", "slot.end": "2026-05-01T10:00:00"}
+    assert not found.unknown
+
+
+def test_each_type_keeps_the_fields_named_for_it(decode):
+    """A delivery's own `kind` means nothing here; a message's does."""
+    assert decode(raw(type="delivered", kind="mail", speed="next")).fact.data == {}
+    assert decode(raw(type="told", kind="mail", speed="next")).fact.data == {"kind": "mail"}
+
+
+def test_a_type_that_no_promise_names_is_unknown_and_no_error(decode):
+    """Such an event needs no key either; it is counted and forgotten."""
+    for event in (raw(type="returned"), raw(type="returned", order_id=...)):
+        found = decode(event)
+        assert found.unknown
+        assert (found.subject, found.fact) == (None, None)
+
+
+def test_whole_numbers_are_ids_and_subjects_as_decimal_text(decode):
+    """Also numbers beyond 64 bits."""
+    found = decode(raw(id=7, order_id=10**30))
+    assert (found.fact.id, found.subject.value) == ("7", "1" + "0" * 30)
+
+
+def test_null_is_kept_and_missing_is_not(decode):
+    """`where: {kind: null}` matches an explicit null only."""
+    assert decode(raw(type="told", kind=None)).fact.data == {"kind": None}
+    assert decode(raw(type="told")).fact.data == {}
+
+
+def test_objects_and_lists_in_named_fields_are_not_kept(decode):
+    """They can equal no value of a book, and could be of any size."""
+    assert decode(raw(type="told", kind=["mail"])).fact.data == {}
+    assert decode(raw(type="told", kind={"a": 1})).fact.data == {}
+
+
+@pytest.mark.parametrize("to", ["NL", 1, None, ["NL"], {}, {"country": {"code": "NL"}}])
+def test_a_path_through_something_else_than_an_object_leads_nowhere(decode, to):
+    """That is no error: the field is simply not there."""
+    assert decode(raw(to=to)).fact.data == {}
+
+
+def test_an_event_time_without_offset_is_in_the_books_zone(decode):
+    """And one in a book without a zone is refused."""
+    assert decode(raw(at="2026-04-24T17:59:59")).fact.time == parse_instant("2026-04-24T15:59:59Z", None)
+    zoneless = BOOK.replace("timezone: Europe/Amsterdam, ", "").replace("{id: p,", "{id: p, timezone: UTC,")
+    zoneless = zoneless.replace("{id: q,", "{id: q, timezone: UTC,")
+    with pytest.raises(EventError, match="expected an instant with an offset"):
+        Decoder(parse_book(zoneless)).decode("shop", raw(at="2026-04-24T17:59:59"))
+
+
+@pytest.mark.parametrize(
+    ("event", "reason", "message"),
+    [
+        (b"", "bad_json", "found an empty value, expected a JSON object: Input data was truncated"),
+        (b"x", "bad_json", "found 'x', expected a JSON object: JSON is malformed: invalid character (byte 0)"),
+        (b'{"id": "x"', "bad_json", "found '{\"id\": \"x\"', expected a JSON object: Input data was truncated"),
+        (b"[]", "bad_json", "found '[]', expected a JSON object: Expected `object`, got `array`"),
+        (b"null", "bad_json", "found 'null', expected a JSON object: Expected `object`, got `null`"),
+        (raw(id=...), "missing_id", "id 'id' is missing, expected text or a whole number"),
+        (raw(id=None), "missing_id", "id 'id' is null, expected text or a whole number"),
+        (raw(id=""), "unreadable_id", "id 'id': found '', expected text or a whole number"),
+        (raw(id=1.5), "unreadable_id", "id 'id': found 1.5, expected text or a whole number"),
+        (raw(id=True), "unreadable_id", "id 'id': found True, expected text or a whole number"),
+        (raw(type=...), "missing_type", "type 'type' is missing, expected text"),
+        (raw(type=7), "unreadable_type", "type 'type': found 7, expected text"),
+        (raw(at=...), "missing_time", "time 'at' is missing, expected an RFC 3339 instant"),
+        (raw(at=1745500000), "unreadable_time", "time 'at': found 1745500000, expected an RFC 3339 instant"),
+        (raw(at="yesterday"), "unreadable_time", "time 'at': found 'yesterday', expected an RFC 3339 instant such as 2026-04-24T17:59:59+02:00"),
+        (raw(at="2026-04-24"), "unreadable_time", "time 'at': found '2026-04-24', expected an RFC 3339 instant such as 2026-04-24T17:59:59+02:00"),
+        (raw(order_id=...), "missing_key", "key 'order_id' is missing, expected text or a whole number"),
+        (raw(order_id=None), "missing_key", "key 'order_id' is null, expected text or a whole number"),
+        (raw(order_id=""), "unreadable_key", "key 'order_id': found '', expected text or a whole number"),
+        (raw(order_id=False), "unreadable_key", "key 'order_id': found False, expected text or a whole number"),
+        (raw(order_id=1e3), "unreadable_key", "key 'order_id': found 1000.0, expected text or a whole number"),
+        (raw(order_id=["A"]), "unreadable_key", "key 'order_id': found ['A'], expected text or a whole number"),
+        (raw(order_id={"a": "x" * 100}), "unreadable_key", f"key 'order_id': found {repr({'a': 'x' * 100})[:57]}..., expected text or a whole number"),
+    ],
+)  # fmt: skip
+def test_an_event_that_cannot_be_used_is_refused_with_a_reason_and_a_message(decode, event, reason, message):
+    """The reason is a metric label, the message is for whoever reads the dead letters."""
+    with pytest.raises(EventError) as refusal:
+        decode(event)
+    assert (refusal.value.reason, str(refusal.value)) == (reason, message)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"id":"\xff"}',
+        b'{"id":"\\ud800"}',
+        b"{" * 100_000,
+        b'{"order_id":' + b"[" * 100_000,
+        b'{"id":"e1","at":1e999}',
+        b"\xff\xfe{}",
+    ],
+    ids=["not utf-8", "lone surrogate", "deep objects", "deep lists", "infinite number", "utf-16"],
+)
+def test_hostile_bytes_are_bad_json_not_a_crash(decode, event):
+    """Whatever a producer sends, the worker goes on."""
+    with pytest.raises(EventError) as refusal:
+        decode(event)
+    assert refusal.value.reason == "bad_json"
+
+
+OPENING = {**PLACED, "speed": "next", "to": {"country": "NL"}}
+
+
+@pytest.mark.parametrize("end", ["2026-05-01T10:00:00Z", "2026-05-01T10:00:00", "2026-05-01", None, ...])
+def test_a_due_that_can_be_read_or_is_absent_passes_as_it_is_written(decode, end):
+    """Its zone is the promise's, so it is not turned into an instant here."""
+    slot = {} if end is ... else {"end": end}
+    expected = {} if end is ... else {"slot.end": end}
+    assert decode(raw(OPENING, slot=slot)).fact.data == {"speed": "next", "to.country": "NL", **expected}
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ("tomorrow", "due 'slot.end': found 'tomorrow', expected an RFC 3339 instant such as 2026-04-24T17:59:59+02:00"),
+        ("2026-02-30", "due 'slot.end': found '2026-02-30', expected an RFC 3339 instant such as 2026-04-24T17:59:59+02:00"),
+        (1745500000, "due 'slot.end': found 1745500000, expected an RFC 3339 instant or a date"),
+        (["2026-05-01"], "due 'slot.end': found ['2026-05-01'], expected an RFC 3339 instant or a date"),
+    ],
+)  # fmt: skip
+def test_a_due_that_cannot_be_read_sends_the_opening_to_the_dead_letters(decode, end, message):
+    """Otherwise a promise would silently not be watched. The second time must not differ from the first."""
+    for _ in range(2):
+        with pytest.raises(EventError) as refusal:
+            decode(raw(OPENING, slot={"end": end}))
+        assert (refusal.value.reason, str(refusal.value)) == ("unreadable_due", message)
+
+
+def test_an_unreadable_due_of_an_event_that_opens_nothing_is_no_matter(decode):
+    """Only an event that meets the opening's conditions needs its due."""
+    assert decode(raw(PLACED, speed="slow", slot={"end": "tomorrow"})).fact.data["speed"] == "slow"
+
+
+def test_nested_sources_are_read_by_path_below_their_payload():
+    """Id and time are paths of the event, the key and the promises' fields paths of its payload."""
+    decode = Decoder(parse_book(NESTED)).source("wms").decode
+    found = decode(b'{"scan":{"id":"s1","at":"2026-04-24T10:00:00Z","place":"A","order":{"id":5}},"place":"B"}')
+    assert found.subject == Subject("order.id", "5")
+    assert (found.fact.type, found.fact.id, found.fact.data) == ("scanned", "s1", {"place": "A"})
+    # `order` is named both as a value and as the object around the key: each is found where it is.
+    with pytest.raises(EventError) as refusal:
+        decode(b'{"scan":{"id":"s1","at":"2026-04-24T10:00:00Z","order":"x"}}')
+    assert refusal.value.reason == "missing_key"
+    with pytest.raises(EventError) as refusal:
+        decode(b'{"scan":"s1"}')
+    assert str(refusal.value) == "id 'scan.id' is missing, expected text or a whole number"
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "same"),
+    [
+        ("a", "a", True), ("a", "A", False), (1, 1, True), (1, 1.0, True), (True, 1, False), (1, True, False),
+        (0, False, False), (True, True, True), ("1", 1, False), (None, None, True), (None, False, False), ("", None, False),
+    ],
+)  # fmt: skip
+def test_values_are_equal_as_in_json(found, wanted, same):
+    """Python takes True for 1; a promise book must not."""
+    assert same_value(found, wanted) is same
+
+
+def test_a_match_needs_every_field():
+    """No condition matches all; a missing field matches nothing, not even null."""
+    assert where_holds(Match("e"), {})
+    assert where_holds(Match("e", (("a", 1), ("b", None))), {"a": 1, "b": None})
+    assert not where_holds(Match("e", (("a", 1), ("b", None))), {"a": 1})
+    assert not where_holds(Match("e", (("a", 1), ("b", 2))), {"a": 1, "b": 3})
