@@ -1,0 +1,336 @@
+"""The detector: one fact, or a fire time that has passed, in; the changed record and what to publish, out.
+
+    what is published = the difference between the verdict before and the verdict after
+
+It reads no clock and does no I/O. Records and cycles passed in are never changed: a step returns new ones.
+"""
+
+from bisect import insort
+from typing import NamedTuple
+
+import msgspec
+
+from promises import borders
+from promises.cycles import awaits_fire, caught_up, changes, count, open_cycle, standing, wake
+from promises.publishing import publication
+from promises.rules import Family, Plan, Role, Rule, Rules
+from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
+from schemas.book_model import Book
+from schemas.facts import Fact, Subject
+from schemas.publications import Publication
+from schemas.records import RECORD_FORMAT, Cycle, Record
+
+
+class Bounds(msgspec.Struct, frozen=True, gc=False):
+    """What a partition knows when it processes a fact. Instants are UTC milliseconds.
+
+    `frontier`: every fact dated before it is known. `floor`: no due learnt now is published before it.
+    `known_since`: nothing opens before it. `checkpoint`: the last (instant, subject) the timers have published.
+    """
+
+    frontier: int
+    floor: int
+    known_since: int
+    checkpoint: borders.Moment
+
+
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """What one fact or one fire time did. `record` is None where nothing (any more) is kept about the subject.
+
+    `wake` is an instant at which a timer has to look at the subject, None if the ones it has will do. `counted` names
+    what was noticed on the way: `duplicate`, `conflict`, `irrelevant`, `unknown_type`, or why an opening fact opened
+    nothing: `not_effective`, `before_known`, `too_old`, `no_due`, `born_overdue`.
+    """
+
+    record: Record | None
+    changed: bool
+    publications: list[Publication]
+    wake: int | None
+    counted: tuple[str, ...]
+
+
+class _Opening(NamedTuple):
+    """An accepted opening."""
+
+    rule: Rule
+    fact: Fact
+    due: int
+
+
+class _Work(msgspec.Struct, frozen=True, gc=False):
+    """One subject being brought up to date: the facts before and after, what is known, and what comes of it.
+
+    `runs`, `publications` and `timers` (instants at which a timer has to look at the subject) are filled on the way.
+    """
+
+    subject: Subject
+    stored_as: bytes
+    before: list[Fact]
+    after: list[Fact]
+    bounds: Bounds
+    runs: list[Cycle]
+    publications: list[Publication]
+    timers: list[int]
+
+
+_NOTHING: dict[str, _Opening] = {}
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+def subject_key(subject: Subject) -> bytes:
+    """The key under which a subject is stored, and by which subjects due at one instant are ordered."""
+    return f"{subject.key}\x1f{subject.value}".encode()
+
+
+def subject_of(stored_as: bytes) -> Subject:
+    """The subject of a key that `subject_key` made."""
+    key, _, value = stored_as.decode().partition("\x1f")
+    return Subject(key, value)
+
+
+class Detector:
+    """The compiled book and the difference function. It holds no state of any subject."""
+
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.rules = Rules(book)
+
+    def apply(self, subject: Subject, stored_as: bytes, record: Record | None, fact: Fact, bounds: Bounds) -> Step:
+        """Add one fact to what is known of a subject; `stored_as` is `subject_key(subject)`.
+
+        Raises EventError if the fact opens a promise whose due cannot be told, StateError if the record needs a
+        promise version that the book has lost.
+        """
+        plan = self.rules.plan(subject.key, fact.type)
+        if plan is None:
+            return _unchanged(record, ("irrelevant" if fact.type in self.rules.types else "unknown_type",))
+        known = record.facts if record is not None else []
+        held = _find(known, fact.source, fact.id)
+        if held is not None and held.time == fact.time and _content(held) == _content(fact):
+            return _unchanged(record, ("duplicate",))
+
+        counted: list[str] = []
+        openings = self._openings(plan, fact, bounds, counted) if plan.opening else _NOTHING
+        if not openings and not _serves(plan, fact):
+            return _unchanged(record, tuple(counted) or ("irrelevant",))
+        if held is not None:
+            counted.append("conflict")
+            if not borders.wins((fact.time, _content(fact)), (held.time, _content(held))):
+                return _unchanged(record, tuple(counted))
+
+        after = [one for one in known if one is not held]
+        insort(after, fact, key=borders.place)
+        runs = list(record.cycles) if record is not None else []
+        work = _Work(subject, stored_as, known, after, bounds, runs, [], [])
+        if held is None:
+            self._add(work, plan.roles, openings, fact)
+            if not runs and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier):
+                return _unchanged(record, (*counted, "too_old"))
+        else:
+            self._replace(work, held, openings, fact)
+        changed = Record(RECORD_FORMAT, after, runs)
+        timer = min(work.timers, default=None) if runs else self.wake(subject, stored_as, changed, bounds.checkpoint)
+        return Step(changed, True, work.publications, timer, tuple(counted))
+
+    def fire(self, subject: Subject, stored_as: bytes, record: Record, checkpoint: borders.Moment, upto: int) -> Step:
+        """Do what the timers owe a subject at instants up to and including `upto`, which the frontier has passed.
+
+        Breaches are published and leave no trace in the record: the checkpoint says that they were. Cycles that have
+        expired, and facts that nothing needs any more, leave the record.
+        """
+        bounds = Bounds(upto, upto, 0, checkpoint)
+        work = _Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
+        for cycle in record.cycles:
+            if cycle.fire <= upto and awaits_fire(cycle, stored_as, checkpoint):
+                rule = self.rules.family(cycle.promise).version(cycle.version)
+                after = verdict(rule, record.facts, cycle.opened_at, cycle.due, passed=True)
+                self._publish(work, rule, cycle, standing(rule, cycle, record.facts), after)
+        runs = [cycle for cycle in record.cycles if cycle.expires > upto]
+        facts = record.facts
+        if not runs:
+            facts = [fact for fact in facts if self._forget_at(subject, fact) > upto]
+        kept: Record | None = record
+        changed = len(runs) < len(record.cycles) or len(facts) < len(record.facts)
+        if changed:
+            kept = Record(RECORD_FORMAT, facts, runs) if runs or facts else None
+        passed = (upto, stored_as)
+        next_wake = self.wake(subject, stored_as, kept, passed) if kept is not None else None
+        return Step(kept, changed, work.publications, next_wake, ())
+
+    def wake(self, subject: Subject, stored_as: bytes, record: Record, checkpoint: borders.Moment) -> int | None:
+        """The next instant at which a timer has to look at this subject."""
+        if record.cycles:
+            return wake(record.cycles, stored_as, checkpoint)
+        return min((self._forget_at(subject, fact) for fact in record.facts), default=None)
+
+    def _forget_at(self, subject: Subject, fact: Fact) -> int:
+        """When a fact that no cycle needs is no longer kept."""
+        plan = self.rules.plan(subject.key, fact.type)
+        return fact.time + (plan.orphan_ttl_ms if plan is not None else 0)
+
+    def _openings(self, plan: Plan, fact: Fact, bounds: Bounds, counted: list[str]) -> dict[str, _Opening]:
+        """By promise, what this fact would open if it is the earliest to do so."""
+        openings = {}
+        for family in plan.opening:
+            opening = self._accept(family, fact, bounds, counted)
+            if opening is not None:
+                openings[family.id] = opening
+        return openings
+
+    def _accept(self, family: Family, fact: Fact, bounds: Bounds, counted: list[str]) -> _Opening | None:
+        rule = family.at(fact.time)
+        if rule is None:
+            if any(version.opens(fact) for version in family.rules):
+                counted.append("not_effective")
+            return None
+        if not rule.opens(fact):
+            return None
+        refusal = _refused(rule, fact, bounds)
+        due = rule.due(fact) if refusal is None else None
+        if due is None:
+            counted.append(refusal or "no_due")
+        elif not rule.early and borders.born_overdue(due, fact.time):
+            counted.append("born_overdue")
+        else:
+            return _Opening(rule, fact, due)
+        return None
+
+    def _add(self, work: _Work, roles: tuple[Role, ...], openings: dict[str, _Opening], fact: Fact) -> None:
+        """Bring the cycles up to date with a fact that was not known before."""
+        runs = work.runs
+        for role in roles:
+            index = _running(runs, role.family.id)
+            opening = openings.get(role.family.id)
+            if opening is not None and (index is None or _opens_earlier(fact, runs[index])):
+                self._reopen(work, index, opening)
+            elif index is not None:
+                rule = role.family.version(runs[index].version)
+                if rule.serves(fact):
+                    runs[index] = self._settle(work, rule, runs[index])
+
+    def _replace(self, work: _Work, held: Fact, openings: dict[str, _Opening], fact: Fact) -> None:
+        """Bring the cycles up to date with other content under a known (source, id): `fact` instead of `held`."""
+        runs = work.runs
+        for family in self.rules.families.values():
+            index = _running(runs, family.id)
+            opening = openings.get(family.id)
+            if index is None:
+                if opening is not None:
+                    self._reopen(work, None, opening)
+            elif (runs[index].source, runs[index].opening) == held.member:
+                self._reopen(work, index, self._earliest(family, work))
+            elif opening is not None and _opens_earlier(fact, runs[index]):
+                self._reopen(work, index, opening)
+            else:
+                runs[index] = self._settle(work, family.version(runs[index].version), runs[index])
+
+    def _earliest(self, family: Family, work: _Work) -> _Opening | None:
+        for fact in work.after:
+            opening = self._accept(family, fact, work.bounds, [])
+            if opening is not None:
+                return opening
+        return None
+
+    def _reopen(self, work: _Work, index: int | None, opening: _Opening | None) -> None:
+        """Void the running cycle at `index`, if there is one, and run the one that `opening` opens, if it does."""
+        runs = work.runs
+        if index is not None:
+            voided = self._void(work, self.rules.family(runs[index].promise).version(runs[index].version), runs[index])
+            if voided.revision:
+                runs[index] = voided  # kept, so that what it published is counted if it ever runs again
+            else:
+                del runs[index]
+        if opening is None:
+            return
+        rule, fact, due = opening
+        earlier = None
+        for run in runs:
+            if run.promise == rule.promise.id and (run.source, run.opening) == fact.member:
+                earlier = run
+                runs.remove(run)
+                break
+        cycle = self._settle(work, rule, open_cycle(rule, fact, due, work.bounds.floor, earlier))
+        runs.append(cycle)
+        work.timers.append(cycle.fire if cycle.status == OPEN else cycle.expires)
+
+    def _void(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+        cycle = self._caught_up(work, rule, cycle)
+        if not cycle.revision:
+            return cycle
+        return self._publish(work, rule, cycle, standing(rule, cycle, work.before), IS_VOID)
+
+    def _settle(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+        """Publish what a fact changes for a running cycle. What timers published before is read off the checkpoint."""
+        passed = borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint)
+        if passed:
+            cycle = self._caught_up(work, rule, cycle)
+        before = standing(rule, cycle, work.before)
+        after = verdict(rule, work.after, cycle.opened_at, cycle.due, passed=passed)
+        if after == before:
+            return cycle
+        if after.status == OPEN:  # it was settled, so its timer may be gone
+            work.timers.append(cycle.fire)
+        return self._publish(work, rule, cycle, before, after)
+
+    def _caught_up(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+        """The cycle with what a timer has published since its record was written."""
+        if cycle.status == OPEN and borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint):
+            return caught_up(cycle, verdict(rule, work.before, cycle.opened_at, cycle.due, passed=True))
+        return cycle
+
+    def _publish(self, work: _Work, rule: Rule, cycle: Cycle, before: Verdict, after: Verdict) -> Cycle:
+        """Publish what lies between two verdicts; the cycle that counts it."""
+        for change in changes(before, after):
+            cycle, n, outcome_n = count(cycle, change)
+            known = (work.before, work.after) if change.status == VOID else (work.after, work.before)
+            opening = _find(known[0], cycle.source, cycle.opening) or _find(known[1], cycle.source, cycle.opening)
+            assert opening is not None, "the fact that opened a cycle stays in the record as long as the cycle"
+            work.publications.append(publication(rule, work.subject, cycle, opening, work.after, change, n, outcome_n))
+        return cycle
+
+
+def _refused(rule: Rule, opening: Fact, bounds: Bounds) -> str | None:
+    """Why an opening opens nothing whatever its due is; None if it may open."""
+    promise = rule.promise
+    # What an early promise waits for may have come, and have been forgotten, up to orphan_ttl before it.
+    known_since = bounds.known_since + (promise.orphan_ttl_ms if rule.early else 0)
+    if borders.before_known(opening.time, known_since):
+        return "before_known"
+    if borders.too_old(opening.time, bounds.frontier, promise.retention_ms):
+        return "too_old"
+    return None
+
+
+def _unchanged(record: Record | None, counted: tuple[str, ...]) -> Step:
+    return Step(record, False, [], None, counted)
+
+
+def _serves(plan: Plan, fact: Fact) -> bool:
+    """Whether the fact may settle any promise."""
+    for rule in plan.serving:  # noqa: SIM110 - the generator that any() wants costs as much as the rest of a step
+        if rule.serves(fact):
+            return True
+    return False
+
+
+def _content(fact: Fact) -> bytes:
+    return _canonical([fact.type, fact.data])
+
+
+def _find(facts: list[Fact], source: str, fact_id: str) -> Fact | None:
+    for fact in facts:
+        if fact.id == fact_id and fact.source == source:
+            return fact
+    return None
+
+
+def _running(runs: list[Cycle], promise: str) -> int | None:
+    """Where the one cycle of a promise that is not void stands."""
+    for index, cycle in enumerate(runs):
+        if cycle.promise == promise and cycle.status != VOID:
+            return index
+    return None
+
+
+def _opens_earlier(fact: Fact, cycle: Cycle) -> bool:
+    return borders.opens_earlier(borders.place(fact), (cycle.opened_at, cycle.opening, cycle.source))

@@ -1,0 +1,317 @@
+"""One partition's facts and timers, without its input and output: what the worker, the backtest and tests all run.
+
+Facts go in one by one, in offset order; the frontier moves; `take` hands out what has to be written together. Between
+`take` and the next call, the shell writes: the published events and the changed records in one transaction, then the
+records to the store that `read` reads.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+import msgspec
+
+from promises import borders
+from promises.cycles import wake
+from promises.detector import Bounds, Detector, subject_key, subject_of
+from schemas.errors import StateError
+from schemas.facts import Fact, Subject
+from schemas.publications import Mode, Publication
+from schemas.records import RECORD_FORMAT, Checkpoint, Cycle, Record
+
+CHECKPOINT_KEY: Final = b"\x00checkpoint"
+"""Where the shell keeps the checkpoint beside the records. No subject is stored under a key starting with a zero."""
+
+_RESERVED = b"\x00"
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Record).decode
+
+
+class _Head(msgspec.Struct, array_like=True, gc=False):
+    """A record whose facts are not looked at: all that most timers need."""
+
+    format: int
+    facts: msgspec.Raw
+    cycles: list[Cycle]
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_facts = msgspec.json.Decoder(list[Fact]).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What happened since the last `take`, to be written as one. A change to None removes the record."""
+
+    publications: list[Publication]
+    changes: dict[bytes, bytes | None]
+    checkpoint: Checkpoint
+    counted: Counter[str]
+
+
+class PartitionDetector:
+    """The detector applied to one partition. Not for use by several threads or tasks at once."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        read: Callable[[bytes], bytes | None],
+        checkpoint: Checkpoint,
+        *,
+        partition: int | None = None,
+    ) -> None:
+        """Go on from `checkpoint`; `read` gets a stored record; `partition` is named in errors and checkpoints.
+
+        Raises StateError if the checkpoint is of another format.
+        """
+        self._name = "" if partition is None else f"partition {partition}, "
+        if checkpoint.format != RECORD_FORMAT:
+            raise self._foreign("the checkpoint", checkpoint.format)
+        self.detector = detector
+        self._read = read
+        self._sources = checkpoint.sources
+        self._vector = list(checkpoint.vector)
+        if not self._vector and partition is not None:
+            self._vector = [f"{source}/{partition}" for source in checkpoint.sources]
+        self._checkpoint: borders.Moment = (checkpoint.fire, checkpoint.subject)
+        # Inside a slice the frontier had come further; until it does again, only the floor has to remember that.
+        self._frontier = checkpoint.fire
+        self._floor = max(checkpoint.floor, checkpoint.fire + bool(checkpoint.subject))
+        self._next_offset = checkpoint.next_offset
+        self._known_since = checkpoint.known_since
+        self._bounds: Bounds | None = None
+        self.live_since = checkpoint.live_since
+        self._heap: list[tuple[int, bytes]] = []
+        self._changed: dict[bytes, Record | None] = {}
+        self._publications: list[Publication] = []
+        self._counted: Counter[str] = Counter()
+
+    @property
+    def frontier(self) -> int:
+        """Every fact dated before this instant is known."""
+        return self._frontier
+
+    @property
+    def floor(self) -> int:
+        """No due learnt now is published before this instant; never below the frontier."""
+        return self._floor
+
+    @floor.setter
+    def floor(self, instant: int) -> None:
+        self._floor = max(instant, self._frontier)
+        self._bounds = None
+
+    @property
+    def known_since(self) -> int:
+        """Nothing opens before this instant."""
+        return self._known_since
+
+    @known_since.setter
+    def known_since(self, instant: int) -> None:
+        self._known_since = instant
+        self._bounds = None
+
+    @property
+    def next_offset(self) -> int:
+        """The next input offset to process."""
+        return self._next_offset
+
+    @property
+    def timers(self) -> int:
+        """Entries on the heap: about one for each subject of which anything is kept."""
+        return len(self._heap)
+
+    @property
+    def pending(self) -> int:
+        """How much `take` would hand out: published events and changed records."""
+        return len(self._publications) + len(self._changed)
+
+    def count(self, reason: str) -> None:
+        """Count something the shell noticed, so that it is reported with the batch."""
+        self._counted[reason] += 1
+
+    def set_next_offset(self, offset: int) -> None:
+        """Everything below `offset` has been processed, or there is nothing there to process."""
+        self._next_offset = offset
+
+    def mode(self, publication: Publication) -> Mode:
+        """Whether a publication is about now or about history that was read again."""
+        about = publication.breached_at if publication.breached_at is not None else publication.due
+        if publication.kind == "fulfilled_late" and publication.fulfilled_at is not None:
+            about = publication.fulfilled_at
+        return "replay" if about < self.live_since else "live"
+
+    def rebuild(self, items: Iterable[tuple[bytes, bytes]]) -> None:
+        """Find every timer again from the stored records. Keys of other things than subjects are skipped.
+
+        Raises StateError for a record of another format, or of a promise version that the book has lost.
+        """
+        families = self.detector.rules.family
+        seen: set[tuple[str, int]] = set()
+        heap = []
+        for stored_as, value in items:
+            if stored_as.startswith(_RESERVED):
+                continue
+            head = self._head(stored_as, value)
+            for cycle in head.cycles:
+                if (cycle.promise, cycle.version) not in seen:
+                    families(cycle.promise).version(cycle.version)
+                    seen.add((cycle.promise, cycle.version))
+            if head.cycles:
+                instant: int | None = wake(head.cycles, stored_as, self._checkpoint)
+            else:
+                record = Record(head.format, _decode_facts(head.facts), head.cycles)
+                instant = self.detector.wake(subject_of(stored_as), stored_as, record, self._checkpoint)
+            if instant is not None:
+                heap.append(self._after_checkpoint(instant, stored_as))
+        heapify(heap)
+        self._heap = heap
+
+    def fact(self, subject: Subject, fact: Fact, offset: int) -> None:
+        """Process the fact read at `offset`. Raises EventError if it cannot be used; nothing has changed then."""
+        stored_as = subject_key(subject)
+        record = self._record(stored_as)
+        bounds = self._bounds
+        if bounds is None:
+            bounds = self._bounds = Bounds(self._frontier, self._floor, self._known_since, self._checkpoint)
+        step = self.detector.apply(subject, stored_as, record, fact, bounds)
+        self._next_offset = offset + 1
+        for reason in step.counted:
+            self._counted[reason] += 1
+        if not step.changed:
+            return
+        if step.wake is not None:
+            heappush(self._heap, self._after_checkpoint(step.wake, stored_as))
+        self._changed[stored_as] = step.record
+        self._publications += step.publications
+
+    def advance_to(self, frontier: int) -> None:
+        """Move the frontier. What has become due is published by `fire_due`. Raises ValueError if it would go back."""
+        if frontier < self._frontier:
+            raise ValueError(f"found frontier {frontier}, expected at least {self._frontier}: time never goes back")
+        self._frontier = frontier
+        self._floor = max(self._floor, frontier)
+        self._bounds = None
+
+    def fire_due(self, limit: int) -> bool:
+        """Do what the timers owe before the frontier, at most `limit` subjects of it; whether some is left."""
+        heap = self._heap
+        self._bounds = None
+        while heap and borders.overdue(heap[0][0], self._frontier):
+            if limit <= 0:
+                return True
+            limit -= 1
+            instant, stored_as = heappop(heap)
+            while heap and heap[0] == (instant, stored_as):
+                heappop(heap)
+            self._fire(instant, stored_as)
+            self._checkpoint = (instant, stored_as)
+        # No subject sorts before the empty one: everything before the frontier is done, nothing at it.
+        self._checkpoint = max(self._checkpoint, (self._frontier, b""))
+        return False
+
+    def take(self) -> Batch:
+        """Everything since the last `take`. The shell makes it durable before it calls anything else."""
+        changes = {
+            stored_as: None if record is None else _encode(record) for stored_as, record in self._changed.items()
+        }
+        batch = Batch(self._publications, changes, self._current_checkpoint(), self._counted)
+        self._publications, self._changed, self._counted = [], {}, Counter()
+        return batch
+
+    def _fire(self, instant: int, stored_as: bytes) -> None:
+        record = self._record_if_due(instant, stored_as)
+        if record is None:
+            return
+        step = self.detector.fire(subject_of(stored_as), stored_as, record, self._checkpoint, instant)
+        if step.wake is not None:
+            assert step.wake > instant, "what was due by now is done"
+            heappush(self._heap, (step.wake, stored_as))
+        if step.changed:
+            self._changed[stored_as] = step.record
+        self._publications += step.publications
+
+    def _record_if_due(self, instant: int, stored_as: bytes) -> Record | None:
+        """The record if a timer has to do with it by `instant`. If that moved later, the timer is put there."""
+        record = self._changed.get(stored_as)
+        if record is None:
+            value = None if stored_as in self._changed else self._read(stored_as)
+            if value is None:
+                return None
+            head = self._head(stored_as, value)
+            # Most timers of settled cycles only have to move: the facts need not be looked at for that.
+            if head.cycles and self._later(wake(head.cycles, stored_as, self._checkpoint), instant, stored_as):
+                return None
+            record = Record(head.format, _decode_facts(head.facts), head.cycles)
+            if head.cycles:
+                return record
+        due = self.detector.wake(subject_of(stored_as), stored_as, record, self._checkpoint)
+        return None if due is not None and self._later(due, instant, stored_as) else record
+
+    def _later(self, due: int, instant: int, stored_as: bytes) -> bool:
+        if due <= instant:
+            return False
+        heappush(self._heap, (due, stored_as))
+        return True
+
+    def _record(self, stored_as: bytes) -> Record | None:
+        try:
+            return self._changed[stored_as]
+        except KeyError:
+            value = self._read(stored_as)
+            return None if value is None else self._decoded(stored_as, value)
+
+    def _head(self, stored_as: bytes, value: bytes) -> _Head:
+        try:
+            head = _decode_head(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise self._unreadable(stored_as, value) from None
+        if head.format != RECORD_FORMAT:
+            raise self._unreadable(stored_as, value)
+        return head
+
+    def _decoded(self, stored_as: bytes, value: bytes) -> Record:
+        try:
+            record = _decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise self._unreadable(stored_as, value) from None
+        if record.format != RECORD_FORMAT:
+            raise self._unreadable(stored_as, value)
+        return record
+
+    def _after_checkpoint(self, instant: int, stored_as: bytes) -> tuple[int, bytes]:
+        """A heap entry that the timers have not passed yet."""
+        if borders.published((instant, stored_as), self._checkpoint):
+            return (self._checkpoint[0] + 1, stored_as)
+        return (instant, stored_as)
+
+    def _current_checkpoint(self) -> Checkpoint:
+        fire, subject = self._checkpoint
+        return Checkpoint(
+            format=RECORD_FORMAT,
+            sources=self._sources,
+            fire=fire,
+            subject=subject,
+            next_offset=self._next_offset,
+            known_since=self._known_since,
+            live_since=self.live_since,
+            vector=dict.fromkeys(self._vector, self._frontier),
+            book=self.detector.book.digest,
+            floor=self._floor,
+        )
+
+    def _unreadable(self, stored_as: bytes, value: bytes) -> StateError:
+        try:
+            found = msgspec.json.decode(value)[0]
+        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, LookupError):
+            found = f"{value[:20]!r}"
+        return self._foreign(f"the record of {' '.join(subject_of(stored_as))!r}", found)
+
+    def _foreign(self, what: str, found: object) -> StateError:
+        return StateError(
+            f"{self._name}{what}: found state of format {found}, expected format {RECORD_FORMAT}; "
+            "it was written by another version of promisewatch"
+        )
