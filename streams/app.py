@@ -1,0 +1,215 @@
+"""The Faust app: who owns which partition, and when. Everything else is in the modules it wires."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import faust
+import mode
+from aiokafka.errors import KafkaError
+from mode.utils.objects import cached_property
+
+from streams.clock import Clock, SteadyClock, SystemClock
+from streams.emit import Outgoing, PartitionProducer
+from streams.failure import end_process
+from streams.intake import BatchConsumer, BatchTopic, BatchTransport
+from streams.offsets import LogOffsets
+from streams.partitions import PartitionHandler, Partitions
+from streams.recovery import BatchTableManager, PartitionTable
+from streams.restore import restore
+from streams.store import MemoryStore, PartitionStore, RocksStore
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a worker talks to Kafka and where it keeps its state. Durations are seconds unless named otherwise."""
+
+    bootstrap_server: str
+    app_id: str
+    topic: str
+    changelog: str
+    partitions: int
+    table: str = "records"
+    state_dir: Path = Path("state")
+    store: str = "rocksdb"
+    transactions: bool = True
+    instance_id: str | None = None
+    session_timeout: float = 45.0
+    ack_timeout: float = 30.0
+    rebalance_timeout: float = 60.0
+    tick_interval: float = 0.1
+    records_in_hand_max: int = 50_000
+    poll_records_max: int = 4_000
+    fetch_max_wait_ms: int = 50
+    clock: Clock = field(default_factory=SystemClock)
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """Settings of every Kafka client besides Faust's own."""
+        return {"bootstrap_servers": self.bootstrap_server, "client_id": self.app_id}
+
+
+OpenPartition: TypeAlias = Callable[["BatchApp", int, PartitionProducer], Awaitable[PartitionHandler]]
+"""Makes the handler of one owned partition, its producer started and its state restored."""
+
+
+class BatchApp(faust.App):
+    """A Faust app whose agent gets batches and whose state is opened partition by partition."""
+
+    settings: StreamSettings
+    partitions: Partitions
+    offsets: LogOffsets
+    store: PartitionStore
+    clock: Clock
+    read_committed = True
+    fetch_max_wait_ms = 50
+    records_in_hand_max = 50_000
+    services: list[mode.Service]
+
+    def on_init_dependencies(self) -> Any:
+        """Start our services before Faust's, so that nothing races the first batch."""
+        return [*self.services, *super().on_init_dependencies()]
+
+    def _new_transport(self) -> Any:
+        return BatchTransport(self.conf.broker_consumer, self)
+
+    @property
+    def batch_consumer(self) -> BatchConsumer:
+        """The consumer, typed."""
+        return cast("BatchConsumer", self.consumer)
+
+    def producer_for(self, partition: int) -> PartitionProducer:
+        """Return a producer for one partition; starting it fences every earlier one."""
+        settings = self.settings
+        return PartitionProducer(
+            settings.client,
+            partition,
+            transactional_id=f"{settings.app_id}-{settings.topic}-{partition}" if settings.transactions else None,
+            ack_timeout=settings.ack_timeout,
+        )
+
+    def remember(self, partition: int, changes: Sequence[Outgoing], offset: int) -> None:
+        """Bring the local store up to what was just committed to the changelog, up to `offset`."""
+        written = {change.key: change.value for change in changes if change.key is not None}
+        self.store.write(partition, written, offset, SystemClock().now_ms())
+
+    @cached_property
+    def steady_clock(self) -> SteadyClock:
+        """The settings' clock, guarded against steps."""
+        return SteadyClock(self.settings.clock)
+
+
+class Ticker(mode.Service):
+    """Calls `beat` again and again while partitions are open and nothing is being rebalanced."""
+
+    def __init__(self, app: BatchApp, beat: Callable[[], Awaitable[None]], interval: float, **kwargs: Any) -> None:
+        """Call `beat` every `interval` seconds."""
+        super().__init__(**kwargs)
+        self._app = app
+        self._beat = beat
+        self._interval = interval
+
+    @mode.Service.task
+    async def _run(self) -> None:
+        while not self.should_stop:
+            await self.sleep(self._interval)
+            if not self._app.partitions.lanes or self._app.rebalancing or self._app.in_recovery:
+                continue
+            try:
+                await self._beat()
+            except asyncio.CancelledError:
+                raise
+            except (KafkaError, TimeoutError, OSError) as error:
+                # Nobody moves the frontier while the broker is away: late, never wrong.
+                self.log.warning("tick postponed: %r", error)
+            except BaseException as error:  # noqa: BLE001 -- a timer that dies silently misses breaches
+                end_process("timer", error)
+
+
+class Connections(mode.Service):
+    """Starts what has to be there before the first rebalance, and stops it last."""
+
+    def __init__(self, app: BatchApp, **kwargs: Any) -> None:
+        """Hold the app."""
+        super().__init__(**kwargs)
+        self._app = app
+
+    async def on_first_start(self) -> None:
+        """Connect the offset reader."""
+        await self._app.offsets.start()
+
+    async def on_stop(self) -> None:
+        """Let go of everything."""
+        await self._app.partitions.close()
+        await self._app.offsets.stop()
+        for partition in self._app.store.partitions():
+            self._app.store.drop(partition)
+
+
+def build_app(
+    settings: StreamSettings,
+    open_partition: OpenPartition,
+    beat: Callable[[BatchApp], Awaitable[None]] | None = None,
+) -> BatchApp:
+    """Wire an app that reads `settings.topic` and opens each owned partition with `open_partition`.
+
+    `beat`, if given, is called every `settings.tick_interval` while partitions are open.
+    """
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    app = BatchApp(
+        settings.app_id,
+        broker=f"kafka://{settings.bootstrap_server}",
+        store="memory://",
+        datadir=settings.state_dir / "faust",
+        TableManager=BatchTableManager,
+        Topic=BatchTopic,
+        topic_partitions=settings.partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        web_enabled=False,
+        broker_max_poll_records=settings.poll_records_max,
+        broker_session_timeout=settings.session_timeout,
+        broker_heartbeat_interval=max(0.5, settings.session_timeout / 10),
+        broker_rebalance_timeout=settings.rebalance_timeout,
+        broker_request_timeout=max(40.0, settings.session_timeout),
+        broker_commit_interval=2.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.instance_id,
+        stream_wait_empty=True,
+        stream_recovery_delay=0.0,
+        worker_redirect_stdouts=False,
+    )
+    app.settings = settings
+    app.clock = app.steady_clock
+    app.read_committed = settings.transactions
+    app.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.records_in_hand_max = settings.records_in_hand_max
+    app.offsets = LogOffsets(settings.client)
+    app.store = MemoryStore() if settings.store == "memory" else RocksStore(settings.state_dir / settings.table)
+
+    async def open_handlers(owned: set[int]) -> dict[int, PartitionHandler]:
+        for partition in app.store.partitions() - owned:
+            app.store.drop(partition)
+        producers = {partition: app.producer_for(partition) for partition in owned}
+        await asyncio.gather(*(producer.start() for producer in producers.values()))
+        await restore(settings.client, app.offsets, app.store, settings.changelog, owned)
+        return {p: await open_partition(app, p, producer) for p, producer in sorted(producers.items())}
+
+    app.partitions = Partitions(settings.topic, open_handlers, lambda count: app.batch_consumer.in_hand(-count))
+    table = PartitionTable(app, name=settings.table, changelog=settings.changelog, partitions=settings.partitions)
+    app.tables.add(table)
+    topic = app.topic(settings.topic, key_type=bytes, value_type=bytes, partitions=settings.partitions)
+
+    @app.agent(topic, name=f"{settings.app_id}.intake", concurrency=1)
+    async def intake(stream: Any) -> None:
+        async for event in stream.noack().events():
+            app.partitions.feed(event.message)
+            event.ack()
+
+    app.services = [Connections(app)]
+    if beat is not None:
+        app.services.append(Ticker(app, lambda: beat(app), settings.tick_interval))
+    return app

@@ -1,0 +1,128 @@
+"""Transactional emit: everything one batch or timer slice caused is written together or not at all.
+
+One producer a partition, with a transactional id of its own: starting it (InitProducerId) aborts what a previous
+owner left open and fences it, so a worker that stood still and lost the partition can never write again. The input
+offset travels inside the checkpoint record of the same transaction rather than as a group offset: that saves two
+round trips a transaction (measured: 5 ms instead of 26 ms for small batches) and leaves one source of truth.
+
+A broker without honest transactions (the embedded one) gets the same records in the order events, then changelog
+and checkpoint, each awaited: a crash in between can publish twice under one id.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+BATCH_BYTES = 800_000
+"""Records are sent in Kafka batches of at most about this size (one larger record gets a batch of its own)."""
+
+RECORD_OVERHEAD = 80
+"""Bytes a record takes besides key, value and headers; an upper bound of Kafka's format."""
+
+
+class Outgoing(NamedTuple):
+    """One record to be written. A value of None is a tombstone."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class PartitionProducer:
+    """Writes to one partition number of the output topics, of which it is the only writer."""
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        partition: int,
+        *,
+        transactional_id: str | None,
+        ack_timeout: float,
+        request_bytes: int = 8 << 20,
+    ) -> None:
+        """Keep the settings; `transactional_id` None means a broker without transactions."""
+        self.partition = partition
+        self._ack_timeout = ack_timeout
+        self._transactional_id = transactional_id
+        settings: dict[str, Any] = {"transactional_id": transactional_id} if transactional_id else {}
+        self._producer = AIOKafkaProducer(
+            **client,
+            **settings,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=request_bytes,
+            max_request_size=request_bytes,
+            retry_backoff_ms=20,
+        )
+
+    async def start(self) -> None:
+        """Connect and, with transactions, fence every earlier producer of this partition."""
+        await asyncio.wait_for(self._producer.start(), self._ack_timeout)
+
+    async def stop(self) -> None:
+        """Close the connection. An unfinished transaction is left to the next owner, who aborts it."""
+        await self._producer.stop()
+
+    async def write(
+        self, events: Mapping[str, Sequence[Outgoing]], changelog: str, changes: Sequence[Outgoing]
+    ) -> int | None:
+        """Write `events` (topic -> records) and `changes` (to the changelog topic) as one unit.
+
+        Returns the changelog offset of the last change, or None when there was none. Raises whatever the broker
+        refused, or TimeoutError when it did not acknowledge in time; the caller then ends the process.
+        """
+        return await asyncio.wait_for(self._write(events, changelog, changes), self._ack_timeout)
+
+    async def _write(
+        self, events: Mapping[str, Sequence[Outgoing]], changelog: str, changes: Sequence[Outgoing]
+    ) -> int | None:
+        transactional = self._transactional_id is not None
+        if transactional:
+            await self._producer.begin_transaction()
+        sent = [await self._post(topic, records) for topic, records in events.items() if records]
+        if not transactional:
+            await _acknowledged(sent)
+            sent = []
+        posted = await self._post(changelog, changes)
+        # Every future is awaited: aiokafka's commit would go through although a batch had been refused.
+        last = (await _acknowledged([*sent, posted]))[-1]
+        if transactional:
+            await self._producer.commit_transaction()
+        return last
+
+    async def _post(self, topic: str, records: Iterable[Outgoing]) -> list[tuple[asyncio.Future[Any], int]]:
+        producer, posted = self._producer, []
+        batch, count, size = producer.create_batch(), 0, 0
+
+        async def send() -> None:
+            batch.close()
+            posted.append((await producer.send_batch(batch, topic, partition=self.partition), count))
+
+        for key, value, headers in records:
+            length = RECORD_OVERHEAD + len(key or b"") + len(value or b"")
+            if headers:
+                length += sum(len(name) + len(content) + 10 for name, content in headers)
+            if count and size + length > BATCH_BYTES:
+                await send()
+                batch, count, size = producer.create_batch(), 0, 0
+            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+                raise ValueError(f"a record of {length} bytes for {topic} exceeds the producer's limit")
+            count += 1
+            size += length
+        if count:
+            await send()
+        return posted
+
+
+async def _acknowledged(sent: Sequence[list[tuple[asyncio.Future[Any], int]]]) -> list[int | None]:
+    """Wait for every batch; return, per posted list, the offset of its last record."""
+    last: list[int | None] = []
+    for posted in sent:
+        offset = None
+        for future, count in posted:
+            offset = (await future).offset + count - 1
+        last.append(offset)
+    return last or [None]

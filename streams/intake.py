@@ -1,0 +1,195 @@
+"""Batch intake: one Faust event carries everything one fetch brought of one partition.
+
+Faust's per-event path costs about 30 us of queueing an event and acknowledges events whose agent failed; here Faust
+delivers batches and never decides what is done. What is done is what a transaction committed, and a restart goes on
+from the offset in that transaction.
+
+Touches of Faust 0.15 internals, held by tests/streams/test_faust_contract.py: `Consumer.getmany`, `.wait_empty`,
+`.on_partitions_revoked`, `.perform_seek`, `._new_offset`, `._filter_tps_with_pending_acks`, `._new_consumer_thread`;
+`AIOKafkaConsumerThread._fetch_records`, `._create_worker_consumer`; `Topic.decode`, `._compile_decode`;
+`Transport.Consumer`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+from mode.utils.futures import notify
+
+FETCH_WAIT_SECONDS = 0.25
+"""How long one fetch call may wait: bounds how late a position that moved without records is noticed."""
+
+
+class Fetched(dict[Any, Any]):
+    """Records by partition, with the consumer's position after them.
+
+    The position passes over commit markers and records that expired or were compacted away, which no record shows.
+    """
+
+    positions: dict[Any, int]
+
+
+class BatchMessage(ConsumerMessage):
+    """A fetched batch: `value` is the list of records (maybe empty), `next_offset` what comes after them."""
+
+    next_offset: int
+
+    def on_final_ack(self, consumer: Any) -> bool:
+        """Release the message; offsets are not acknowledged here."""
+        self.acked = True
+        consumer._unacked_messages.discard(self)
+        notify(consumer._waiting_for_ack)
+        return True
+
+
+class BatchTopic(faust.Topic):
+    """A topic whose events are whole batches, so nothing is decoded on the way to the agent."""
+
+    def _compile_decode(self) -> None:
+        """Keep `decode` below; Faust would put a decoder of single records in its place."""
+
+    async def decode(self, message: Any, *, propagate: bool = False) -> Any:
+        """Wrap the batch as it is."""
+        return self._create_event(message.key, message.value, headers=message.headers, message=message)
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):
+    """Fetches with positions, reads committed, and does not linger in empty fetches."""
+
+    app: Any
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        if consumer._isolation_level != "read_committed" and self.app.read_committed:
+            consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms
+        return consumer
+
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
+    ) -> Any:
+        records = Fetched(await super()._fetch_records(consumer, active_partitions, timeout, max_records))
+        records.positions = {}
+        assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
+        for tp in (assignment and assignment.tps) or ():
+            state = assignment.state_value(tp)
+            if state is not None and state.has_valid_position:
+                records.positions[tp] = state.position
+        return records
+
+
+class BatchConsumer(driver.Consumer):
+    """Hands whole batches to the application and leaves offsets to its transactions."""
+
+    app: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Start with room for records."""
+        super().__init__(*args, **kwargs)
+        self._delivered: dict[TP, int] = {}
+        self._in_hand = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    # -- fetch -------------------------------------------------------------------------------------------------
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Yield one message a partition that brought records or whose position moved."""
+        # Faust's own back-pressure pauses partitions and then sleeps for a whole second; a budget does not.
+        if not self._room.is_set():
+            await self.wait_first(self._room.wait(), self.suspend_flow.wait(), timeout=timeout)
+            if not self._room.is_set():
+                return
+        generation = self.app.consumer_generation_id
+        records, active = await self._wait_next_records(min(timeout, FETCH_WAIT_SECONDS))
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active or generation != self.app.consumer_generation_id:
+            return  # a rebalance goes on: whatever was read is read again from the checkpoint
+        positions = getattr(records, "positions", {})
+        for tp in sorted(active or ()):
+            if self._is_changelog_tp(tp):
+                continue
+            batch = records.get(tp) or []
+            position = positions.get(tp, batch[-1].offset + 1 if batch else -1)
+            if not batch and position <= self._delivered.get(tp, -1):
+                continue
+            self._delivered[tp] = position
+            self._read_offset[tp] = position - 1
+            self.in_hand(len(batch))
+            yield tp, self._batch_message(tp, batch, position, generation)
+            if self.suspend_flow.is_set():
+                return
+
+    def _batch_message(self, tp: TP, batch: list[Any], position: int, generation: int) -> BatchMessage:
+        first = batch[0] if batch else None
+        message = BatchMessage(
+            tp.topic,
+            tp.partition,
+            position - 1,
+            first.timestamp / 1000.0 if first else 0.0,
+            first.timestamp_type if first else 0,
+            None,
+            None,
+            cast("bytes", batch),  # a whole batch where Faust knows single values
+            None,
+            0,
+            0,
+            tp,
+            generation_id=generation,
+        )
+        message.next_offset = position
+        return message
+
+    def in_hand(self, change: int) -> None:
+        """Count records handed to the application (negative: done) and pause fetching when there are too many."""
+        self._in_hand = max(0, self._in_hand + change)
+        if self._in_hand > self.app.records_in_hand_max:
+            self._room.clear()
+        else:
+            self._room.set()
+
+    # -- offsets -----------------------------------------------------------------------------------------------
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        yield from self.app.partitions.committable()
+
+    def _new_offset(self, tp: TP) -> int | None:
+        # The group's offset is for lag monitors; the one that counts is in the checkpoint.
+        offset: int | None = self.app.partitions.committable().get(tp)
+        return offset
+
+    async def perform_seek(self) -> None:
+        """Go on from the checkpoints, not from the group's offsets."""
+        positions = await self.app.partitions.start_positions()
+        if positions:
+            await self.seek_wait(positions)
+        for tp, offset in positions.items():
+            self._delivered[tp] = offset
+            self._read_offset[tp] = offset - 1 if offset else None
+
+    # -- rebalance and stop --------------------------------------------------------------------------------------
+
+    async def wait_empty(self) -> None:
+        """Finish what is being written, drop what only waits: it is read again."""
+        await self.app.partitions.quiesce()
+        await self.commit_and_end_transactions()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Forget what was delivered; every partition starts anew from its checkpoint."""
+        await super().on_partitions_revoked(revoked)
+        await self.app.partitions.close()
+        self._delivered.clear()
+        self.in_hand(-self._in_hand)
+
+
+class BatchTransport(driver.Transport):
+    """Faust's aiokafka transport with the batch consumer."""
+
+    Consumer = BatchConsumer

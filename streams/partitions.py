@@ -1,0 +1,153 @@
+"""The partitions this worker owns, each with a lane of its own: batches in order, one at a time, never beside a timer.
+
+Lanes of different partitions run side by side, so their round trips to the broker overlap. A lane takes everything
+that waits as one batch: the busier the worker, the larger its transactions.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+from faust.types import TP
+
+from streams.failure import end_process
+
+log = structlog.get_logger("promisewatch.partitions")
+
+
+class PartitionHandler(Protocol):
+    """What is done with one partition's records. Everything is durable when a call returns."""
+
+    async def process(self, records: Sequence[Any], next_offset: int) -> None:
+        """Process records in offset order; the next one to come has `next_offset` or a higher offset."""
+        ...
+
+    async def tick(self) -> None:
+        """Do what time alone asks for. Called while no record is being processed."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the partition."""
+        ...
+
+    @property
+    def next_offset(self) -> int:
+        """The next offset to read: everything below it is durably processed."""
+        ...
+
+
+@dataclass
+class Lane:
+    """One partition's handler, what waits for it, and the lock that keeps batches and timers apart."""
+
+    handler: PartitionHandler
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: list[Any] = field(default_factory=list)
+    task: asyncio.Task[None] | None = None
+
+
+class Partitions:
+    """All lanes of this worker. A rebalance closes every one and opens anew those that are still ours."""
+
+    def __init__(
+        self,
+        topic: str,
+        open_handlers: Callable[[set[int]], Awaitable[dict[int, PartitionHandler]]],
+        done: Callable[[int], None],
+    ) -> None:
+        """Serve `topic`; `open_handlers` makes handlers for owned partitions, `done` is told of finished records."""
+        self.topic = topic
+        self._open_handlers = open_handlers
+        self._done = done
+        self.lanes: dict[int, Lane] = {}
+
+    async def open(self, owned: set[int]) -> None:
+        """Fence, restore and open the owned partitions. Failures end the process: half-open is worse than restarted."""
+        try:
+            await self.close()
+            handlers = await self._open_handlers(owned)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # every reason is reported, none survives
+            end_process("opening partitions", error)
+            raise
+        self.lanes = {partition: Lane(handler) for partition, handler in handlers.items()}
+
+    def feed(self, message: Any) -> None:
+        """Take a batch from the agent."""
+        lane = self.lanes.get(message.tp.partition)
+        if lane is None:
+            self._done(len(message.value))
+            return
+        lane.waiting.append(message)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._run(lane))
+
+    async def _run(self, lane: Lane) -> None:
+        try:
+            while lane.waiting:
+                async with lane.lock:
+                    batches, lane.waiting = lane.waiting, []
+                    count = sum(len(batch.value) for batch in batches)
+                    records, next_offset = _unseen(batches, lane.handler.next_offset)
+                    if next_offset > lane.handler.next_offset:
+                        await lane.handler.process(records, next_offset)
+                    self._done(count)
+        except BaseException as error:  # an unknown failure is no reason to go on with half a batch
+            end_process("processing a batch", error)
+            raise
+        finally:
+            lane.task = None
+
+    async def tick(self) -> None:
+        """Let every lane's handler look at the time, side by side."""
+
+        async def one(lane: Lane) -> None:
+            async with lane.lock:
+                if self.lanes.get(partition_of[id(lane)]) is lane:
+                    await lane.handler.tick()
+
+        partition_of = {id(lane): partition for partition, lane in self.lanes.items()}
+        await asyncio.gather(*(one(lane) for lane in self.lanes.values()))
+
+    async def quiesce(self) -> None:
+        """Drop what waits and let what runs finish."""
+        await self._settle(list(self.lanes.values()))
+
+    async def close(self) -> None:
+        """Let go of every partition."""
+        # Out of sight first: a timer that waits for a lane's lock then finds it gone.
+        lanes, self.lanes = list(self.lanes.values()), {}
+        await self._settle(lanes)
+        await asyncio.gather(*(lane.handler.close() for lane in lanes))
+
+    async def _settle(self, lanes: list[Lane]) -> None:
+        for lane in lanes:
+            self._done(sum(len(batch.value) for batch in lane.waiting))
+            lane.waiting.clear()
+        for lane in lanes:
+            async with lane.lock:
+                pass
+
+    async def start_positions(self) -> dict[TP, int]:
+        """Return where to read each owned partition from."""
+        return {TP(self.topic, partition): lane.handler.next_offset for partition, lane in self.lanes.items()}
+
+    def committable(self) -> dict[TP, int]:
+        """Return the group offsets that may be shown to lag monitors."""
+        reached = {TP(self.topic, partition): lane.handler.next_offset for partition, lane in self.lanes.items()}
+        return {tp: offset for tp, offset in reached.items() if offset}
+
+
+def _unseen(batches: Sequence[Any], next_offset: int) -> tuple[list[Any], int]:
+    """Return the records from `next_offset` on, each once (after a seek some come twice), and what comes after them."""
+    records = []
+    for batch in batches:
+        for record in batch.value:
+            if record.offset >= next_offset:
+                records.append(record)
+                next_offset = record.offset + 1
+        next_offset = max(next_offset, batch.next_offset)
+    return records, next_offset

@@ -1,0 +1,179 @@
+"""Partition stores: raw bytes per subject, scoped by partition, filled from the changelog.
+
+A store is a cache of the changelog topic and is written only after the same records were committed there. It keeps,
+with every write, the changelog offset it has applied, so that recovery reads no more than what is missing.
+"""
+
+import shutil
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import rocksdict
+
+_META = b"\x00\x00applied"
+_META_FORMAT = struct.Struct(">qq")
+
+LOCAL_STATE_MAX_AGE_MS = 24 * 3_600_000
+"""Older local state is thrown away and read again: tombstones it missed may have been compacted away."""
+
+BLOCK_CACHE_BYTES = 128 << 20
+WRITE_BUFFER_BYTES = 32 << 20
+
+
+class PartitionStore(Protocol):
+    """What a worker needs of its local state."""
+
+    def applied(self, partition: int, now_ms: int) -> int | None:
+        """Return the last changelog offset held, or None when there is no usable local state."""
+        ...
+
+    def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
+        """Return the function that gets one value."""
+        ...
+
+    def write(self, partition: int, changes: Mapping[bytes, bytes | None], offset: int, now_ms: int) -> None:
+        """Apply changes (None deletes) that are on the changelog up to `offset`, atomically."""
+        ...
+
+    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over all keys and values."""
+        ...
+
+    def drop(self, partition: int) -> None:
+        """Let go of a partition that is no longer ours; local files stay for when it comes back."""
+        ...
+
+    def wipe(self, partition: int) -> None:
+        """Forget a partition, files and all."""
+        ...
+
+    def partitions(self) -> set[int]:
+        """Return the partitions that are open."""
+        ...
+
+
+class MemoryStore:
+    """Everything in dictionaries; after a restart the whole changelog is read again."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._data: dict[int, dict[bytes, bytes]] = {}
+        self._applied: dict[int, int] = {}
+
+    def applied(self, partition: int, now_ms: int) -> int | None:  # noqa: ARG002 -- the protocol's
+        """Return the last changelog offset held."""
+        return self._applied.get(partition)
+
+    def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
+        """Return the partition's `dict.get`."""
+        return self._data.setdefault(partition, {}).get
+
+    def write(
+        self,
+        partition: int,
+        changes: Mapping[bytes, bytes | None],
+        offset: int,
+        now_ms: int,  # noqa: ARG002 -- the protocol's
+    ) -> None:
+        """Apply changes."""
+        data = self._data.setdefault(partition, {})
+        for key, value in changes.items():
+            if value is None:
+                data.pop(key, None)
+            else:
+                data[key] = value
+        self._applied[partition] = offset
+
+    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over a partition."""
+        yield from self._data.get(partition, {}).items()
+
+    def drop(self, partition: int) -> None:
+        """Forget the partition: without files there is nothing to keep."""
+        self.wipe(partition)
+
+    def wipe(self, partition: int) -> None:
+        """Forget the partition."""
+        self._data.pop(partition, None)
+        self._applied.pop(partition, None)
+
+    def partitions(self) -> set[int]:
+        """Return the partitions held."""
+        return set(self._data)
+
+
+class RocksStore:
+    """One RocksDB a partition under `folder`; values and applied offset share a write batch."""
+
+    def __init__(self, folder: Path) -> None:
+        """Use `folder` (made when missing). One block cache serves all partitions."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._open: dict[int, rocksdict.Rdict] = {}
+        self._cache = rocksdict.Cache(BLOCK_CACHE_BYTES)
+
+    def _path(self, partition: int) -> Path:
+        return self._folder / f"partition-{partition}"
+
+    def _db(self, partition: int) -> rocksdict.Rdict:
+        db = self._open.get(partition)
+        if db is None:
+            blocks = rocksdict.BlockBasedOptions()
+            blocks.set_block_cache(self._cache)
+            blocks.set_bloom_filter(10, False)
+            options = rocksdict.Options(raw_mode=True)
+            options.create_if_missing(True)
+            options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+            options.set_max_open_files(256)
+            options.set_keep_log_file_num(1)
+            options.set_block_based_table_factory(blocks)
+            db = self._open[partition] = rocksdict.Rdict(str(self._path(partition)), options=options)
+        return db
+
+    def applied(self, partition: int, now_ms: int) -> int | None:
+        """Return the last changelog offset held, or None when there is none or it is too old to be caught up."""
+        meta = self._db(partition).get(_META)
+        if meta is None:
+            return None
+        offset, written_ms = _META_FORMAT.unpack(meta)
+        return offset if now_ms - written_ms <= LOCAL_STATE_MAX_AGE_MS else None
+
+    def reader(self, partition: int) -> Callable[[bytes], bytes | None]:
+        """Return the database's `get`."""
+        get: Callable[[bytes], bytes | None] = self._db(partition).get
+        return get
+
+    def write(self, partition: int, changes: Mapping[bytes, bytes | None], offset: int, now_ms: int) -> None:
+        """Apply changes and the offset in one RocksDB batch."""
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        batch.put(_META, _META_FORMAT.pack(offset, now_ms))
+        self._db(partition).write(batch)
+
+    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over a partition in key order."""
+        items: Iterator[tuple[Any, Any]] = self._db(partition).items()
+        for key, value in items:
+            if key != _META:
+                yield key, value
+
+    def drop(self, partition: int) -> None:
+        """Close the database, which frees its lock at once."""
+        db = self._open.pop(partition, None)
+        if db is not None:
+            db.close()
+
+    def wipe(self, partition: int) -> None:
+        """Close and remove the database."""
+        self.drop(partition)
+        shutil.rmtree(self._path(partition), ignore_errors=True)
+
+    def partitions(self) -> set[int]:
+        """Return the partitions that are open."""
+        return set(self._open)
