@@ -1,0 +1,79 @@
+"""Whether somebody is told about a breach event, and the name of the reason. Pure: no clock, no I/O."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.publications import Breached, FulfilledLate, Retracted
+
+MEMORY_FORMAT = 1
+
+
+class NotifyReason(StrEnum):
+    """Why somebody is told, or is not."""
+
+    FIRST_BREACH = "first_breach"
+    BROKEN_AGAIN = "broken_again"
+    """A breach after an earlier one of the same cycle was taken back."""
+    FULFILLED_LATE = "fulfilled_late"
+    RETRACTED = "retracted"
+    ALREADY_HANDLED = "already_handled"
+    """The same event came again."""
+    OUTDATED = "outdated"
+    """A later revision of the same cycle has been handled already."""
+    TOO_OLD = "too_old"
+    """Older than `max_age`: nobody is helped by being told now."""
+    NEVER_TOLD = "never_told"
+    """Good news about a breach that nobody was told of."""
+    INTERRUPTED = "interrupted"
+    """The process ended between the intent and the delivery; repeating it could tell somebody twice."""
+
+
+class Memory(msgspec.Struct, array_like=True):
+    """What the notifier remembers about one cycle: every event seen with its outcome, the highest revision, and
+    whether somebody has been told.
+    """
+
+    format: int
+    events: dict[str, str]
+    revision: int
+    told: bool
+
+
+class Decision(NamedTuple):
+    """Whether to deliver, and why (not)."""
+
+    deliver: bool
+    reason: NotifyReason
+
+
+def decide(
+    event: Breached | FulfilledLate | Retracted, memory: Memory | None, breached_ms: int, now_ms: int, max_age_ms: int
+) -> Decision:
+    """Decide about one event: `breached_ms` is when the promise was broken, `max_age_ms` how old news may be."""
+    if memory is not None:
+        if event.id in memory.events:
+            return Decision(False, NotifyReason.ALREADY_HANDLED)
+        if event.data.revision < memory.revision:
+            return Decision(False, NotifyReason.OUTDATED)
+    told = memory is not None and memory.told
+    if isinstance(event, Retracted):
+        return Decision(True, NotifyReason.RETRACTED) if told else Decision(False, NotifyReason.NEVER_TOLD)
+    if isinstance(event, FulfilledLate):
+        return Decision(True, NotifyReason.FULFILLED_LATE) if told else Decision(False, NotifyReason.NEVER_TOLD)
+    if now_ms - breached_ms > max_age_ms:
+        return Decision(False, NotifyReason.TOO_OLD)
+    again = memory is not None and bool(memory.events)
+    return Decision(True, NotifyReason.BROKEN_AGAIN if again else NotifyReason.FIRST_BREACH)
+
+
+def remember(memory: Memory | None, event_id: str, revision: int, outcome: str, *, told: bool | None) -> Memory:
+    """Return the memory with one more event. `told` None leaves whether somebody knows as it was."""
+    before = memory or Memory(MEMORY_FORMAT, {}, 0, False)
+    return Memory(
+        MEMORY_FORMAT,
+        {**before.events, event_id: outcome},
+        max(before.revision, revision),
+        before.told if told is None else told,
+    )

@@ -1,0 +1,313 @@
+"""The detect agent: facts and the frontier in, differences between verdicts out.
+
+One `DetectPartition` an owned partition. It feeds the pure core (`promises.partition`) in offset order and writes what
+the core says in transactions; it decides nothing itself.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from promises.detector import Detector
+from promises.partition import CHECKPOINT_KEY, Batch, PartitionDetector
+from schemas import metrics
+from schemas.book_model import Book, Source
+from schemas.decoding import Decoder, SourceDecoder
+from schemas.errors import EventError, StateError, TopicsError
+from schemas.markers import read_marker
+from schemas.publications import EVENT_HEADERS, encode_event, encode_outcome
+from schemas.records import RECORD_FORMAT, Checkpoint, decode_checkpoint, encode_checkpoint
+from schemas.topics import BREACHES, OUTCOMES, dlq
+from streams.app import BatchApp, StreamSettings, build_app
+from streams.deadletters import dead_letter
+from streams.emit import Outgoing, PartitionProducer
+from streams.frontier import Marks
+
+log = structlog.get_logger("promisewatch.detect")
+
+SLICE_RECORDS = 5_000
+"""A transaction holds at most about this many published events and changed records."""
+YIELD_EVERY = 500
+"""Records processed before other lanes and the heartbeat get a turn."""
+CHECKPOINT_EVERY = 50_000
+"""Offsets that may pass without anything worth storing before the position is stored all the same."""
+BEGINNING = -(1 << 62)
+"""An instant before every other: the log was read from its very first record."""
+UNKNOWN = 1 << 62
+"""`known_since` of a log that has lost its beginning and whose first fact has not been seen yet."""
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """What the detect agent needs besides the book. Instants are UTC milliseconds."""
+
+    since: int | None = None
+
+
+class DetectPartition:
+    """One owned partition of the source topic."""
+
+    def __init__(
+        self,
+        app: BatchApp,
+        partition: int,
+        producer: PartitionProducer,
+        core: PartitionDetector,
+        decoder: SourceDecoder,
+        source: Source,
+        skew_ms: int,
+    ) -> None:
+        """Take over a partition whose state is restored and whose earlier producers are fenced."""
+        self._app = app
+        self._partition = partition
+        self._producer = producer
+        self._core = core
+        self._decode = decoder.decode
+        self._source = source
+        self._skew_ms = skew_ms
+        self._marks = Marks(source.settle_ms) if source.frontier == "clock" else None
+        self._next_offset = core.next_offset
+        self._stored_offset = self._next_offset
+        self._bad: list[Outgoing] = []
+        self._bad_reasons: Counter[str] = Counter()
+        self.closed = False
+
+    @property
+    def next_offset(self) -> int:
+        """The next offset to read."""
+        return self._next_offset
+
+    async def process(self, records: Sequence[Any], next_offset: int) -> None:
+        """Process a batch: facts, markers and bad events, in offset order."""
+        core, clock = self._core, self._app.clock
+        now = clock.now_ms()
+        for index, record in enumerate(records):
+            if index % YIELD_EVERY == 0 and index:
+                await asyncio.sleep(0)
+            if not record.value:
+                await self._marker(record)
+            else:
+                self._event(record, now)
+            if core.pending + len(self._bad) >= SLICE_RECORDS:
+                await self._commit(record.offset + 1)
+        await self._commit(next_offset)
+
+    def _event(self, record: Any, now: int) -> None:
+        core = self._core
+        try:
+            decoded = self._decode(record.value)
+            fact = decoded.fact
+            if fact is not None and fact.time > now + self._skew_ms:
+                raise EventError("future", f"time {fact.time} lies more than the skew ahead of the clock {now}")
+            if fact is None or decoded.subject is None:
+                core.count("unknown_type")
+                return
+            if core.known_since == UNKNOWN:
+                core.known_since = fact.time + self._source.settle_ms
+            core.fact(decoded.subject, fact, record.offset)
+        except EventError as error:
+            self._dead_letter(record, error)
+
+    async def _marker(self, record: Any) -> None:
+        try:
+            instant = read_marker(record.value, record.headers)
+            if instant is None:
+                raise EventError("empty", "a record without a value and without a frontier header")
+        except EventError as error:
+            self._dead_letter(record, error)
+            return
+        if self._marks is not None:
+            self._core.count("marker_ignored")
+            return
+        if instant <= self._core.frontier:
+            return
+        self._core.advance_to(instant)
+        await self._drain(record.offset)
+        self._core.floor = instant
+
+    def _dead_letter(self, record: Any, error: EventError) -> None:
+        self._bad.append(dead_letter(record, error.reason, error.message))
+        self._bad_reasons[error.reason] += 1
+        log.warning(
+            "event sent to dead letters",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            reason=error.reason,
+        )
+
+    def mark(self, clock_ms: int, end_offset: int) -> None:
+        """Note that at `clock_ms` (read first) the log ended at `end_offset`. Raises StateError when it shrank."""
+        if self._marks is None:
+            return
+        try:
+            self._marks.add(clock_ms, end_offset)
+        except ValueError as error:
+            raise StateError(f"{self._source.topic}/{self._partition}: {error}: the topic was recreated") from error
+        self._core.floor = max(self._core.floor, clock_ms)
+
+    async def tick(self) -> None:
+        """Move the frontier past what is processed and publish what that proves."""
+        if self._marks is None or self.closed:
+            return
+        frontier = self._marks.passed(self._next_offset)
+        if frontier is None:
+            return
+        if frontier > self._core.frontier:
+            self._core.advance_to(frontier)
+        await self._drain(self._next_offset)
+        lag_ms = self._app.clock.now_ms() - frontier
+        metrics.FRONTIER_LAG.labels(partition=str(self._partition)).set(lag_ms / 1_000)
+
+    async def _drain(self, next_offset: int) -> None:
+        """Publish everything whose fire time the frontier has passed, slice by slice."""
+        while True:
+            more = self._core.fire_due(SLICE_RECORDS)
+            if self._core.pending:
+                await self._commit(next_offset)
+            if not more:
+                return
+            await asyncio.sleep(0)
+
+    async def _commit(self, next_offset: int) -> None:
+        """Write everything since the last commit as one transaction, then bring the local store up to it."""
+        core = self._core
+        idle = not core.pending and not self._bad
+        if idle and next_offset - self._stored_offset < CHECKPOINT_EVERY:
+            self._next_offset = next_offset
+            return
+        core.set_next_offset(next_offset)
+        batch = core.take()
+        now = self._app.clock.now_ms()
+        breaches: list[Outgoing] = []
+        outcomes: list[Outgoing] = []
+        for publication in batch.publications:
+            key, mode = publication.subject.encode(), core.mode(publication)
+            if publication.kind != "outcome":
+                breaches.append(Outgoing(key, encode_event(publication, now, mode), EVENT_HEADERS))
+            outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
+        changes = [Outgoing(key, value) for key, value in batch.changes.items()]
+        changes.append(Outgoing(CHECKPOINT_KEY, encode_checkpoint(batch.checkpoint)))
+        offset = await self._producer.write(
+            {BREACHES: breaches, OUTCOMES: outcomes, dlq(self._source.topic): self._bad},
+            self._app.settings.changelog,
+            changes,
+        )
+        if offset is None:
+            raise RuntimeError("a checkpoint was written but no offset came back")
+        self._app.remember(self._partition, changes, offset)
+        self._next_offset = self._stored_offset = next_offset
+        self._measure(batch, now)
+        self._bad = []
+        self._bad_reasons.clear()
+
+    def _measure(self, batch: Batch, now: int) -> None:
+        topic = self._source.topic
+        for outcome, count in batch.counted.items():
+            metrics.EVENTS.labels(topic=topic, outcome=outcome).inc(count)
+        for reason, count in self._bad_reasons.items():
+            metrics.DEAD_LETTERS.labels(topic=topic, reason=reason).inc(count)
+        for publication in batch.publications:
+            if publication.kind != "breached" or publication.breached_at is None:
+                continue
+            metrics.BREACHES.labels(promise=publication.promise, severity=publication.severity).inc()
+            delay_ms = now - publication.breached_at - self._source.settle_ms
+            if self._core.mode(publication) == "live":
+                metrics.DETECTION_DELAY.observe(max(0, delay_ms) / 1_000)
+
+    async def close(self) -> None:
+        """Let go of the partition."""
+        self.closed = True
+        await self._producer.stop()
+
+
+def build_detector(book: Book, settings: StreamSettings, detect: DetectSettings) -> BatchApp:
+    """Wire the detect agent: one app, reading the book's source topic."""
+    source = next(iter(book.sources.values()))
+    core = Detector(book)
+    decoder = Decoder(book).source(source.name)
+
+    async def open_partition(app: BatchApp, partition: int, producer: PartitionProducer) -> DetectPartition:
+        read = app.store.reader(partition)
+        stored = read(CHECKPOINT_KEY)
+        if stored is None:
+            checkpoint = await first_checkpoint(app, book, source, detect, partition)
+        else:
+            checkpoint = decode_checkpoint(stored, f"{settings.changelog}/{partition}")
+            await check_log(app, source.topic, partition, checkpoint.next_offset)
+        partition_core = PartitionDetector(core, read, checkpoint, partition=partition)
+        partition_core.rebuild(app.store.scan(partition))
+        log.info("partition opened", partition=partition, next_offset=checkpoint.next_offset, new=stored is None)
+        return DetectPartition(app, partition, producer, partition_core, decoder, source, book.defaults.skew_ms)
+
+    async def beat(app: BatchApp) -> None:
+        if source.frontier == "clock":
+            await take_marks(app, source.topic)
+        await app.partitions.tick()
+
+    return build_app(settings, open_partition, beat)
+
+
+async def first_checkpoint(
+    app: BatchApp, book: Book, source: Source, detect: DetectSettings, partition: int
+) -> Checkpoint:
+    """Return where a partition starts that nobody has processed yet.
+
+    A log that still begins at offset 0 tells everything. One that has lost its beginning tells everything from its
+    first fact on (plus `settle`); nothing may open before that, since what fulfilled it may be gone.
+    """
+    beginning = (await app.offsets.beginnings(source.topic, [partition]))[partition]
+    known_since = BEGINNING if beginning == 0 else UNKNOWN
+    if detect.since is not None:
+        known_since = detect.since
+    return Checkpoint(
+        format=RECORD_FORMAT,
+        sources=(source.name,),
+        fire=BEGINNING,
+        subject=b"",
+        next_offset=beginning,
+        known_since=known_since,
+        live_since=app.clock.now_ms() - source.settle_ms,
+        vector={},
+        book=book.digest,
+    )
+
+
+async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int) -> None:
+    """Refuse a log that does not go on where the state ends.
+
+    Raises StateError when records expired unread (what they would have fulfilled is not known) or when the topic was
+    recreated (the same offsets mean other events).
+    """
+    beginning = (await app.offsets.beginnings(topic, [partition]))[partition]
+    end = (await app.offsets.ends(topic, [partition]))[partition]
+    if next_offset > end:
+        raise StateError(
+            f"{topic}/{partition} ends at offset {end}, but the state has processed up to {next_offset}: the topic was "
+            "recreated; start under another --app-id"
+        )
+    if next_offset < beginning:
+        raise StateError(
+            f"{topic}/{partition} begins at offset {beginning}, but the state has processed up to {next_offset}: "
+            f"{beginning - next_offset} records expired unread; start under another --app-id, with --since if the "
+            "instant is known from which nothing is missing"
+        )
+
+
+async def take_marks(app: BatchApp, topic: str) -> None:
+    """Mark every owned partition: the clock is read first, then the ends are asked."""
+    if app.offsets.known_partition_count(topic) != app.settings.partitions:
+        raise TopicsError(
+            f"{topic} has {app.offsets.known_partition_count(topic)} partitions now, and had {app.settings.partitions} "
+            "at start: subjects have moved between partitions, which direct mode cannot follow"
+        )
+    lanes = dict(app.partitions.lanes)
+    clock_ms = app.clock.now_ms()
+    ends = await app.offsets.ends(topic, lanes)
+    for partition, lane in lanes.items():
+        if isinstance(lane.handler, DetectPartition):
+            lane.handler.mark(clock_ms, ends[partition])
