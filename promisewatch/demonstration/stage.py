@@ -1,0 +1,293 @@
+"""Runs the demo: a broker, the topics, a worker and a notifier as processes, the week, and the final comparison."""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaProducer
+
+from promisewatch.brokers import ApacheKafka, BrokerChoice, EmbeddedBroker, choose_broker
+from promisewatch.brokers.embedded import PARTITIONS_MIN
+from promisewatch.demonstration.expected import expect
+from promisewatch.demonstration.feeder import Feeder
+from promisewatch.demonstration.lag import Lag
+from promisewatch.demonstration.processes import Child
+from promisewatch.demonstration.report import Report, compare
+from promisewatch.demonstration.table import Voice
+from promisewatch.demonstration.watch import Watch
+from promisewatch.demonstration.week import BURST_MS, END_MS, START_MS, Message, Week, write_week
+from schemas import topics
+from schemas.book import Book, Source, load_book
+from schemas.errors import PromisewatchError
+from schemas.exits import ExitCode
+from streams.clock import ScaledClock
+
+T = TypeVar("T")
+APP_ID = "promisewatch"
+NOTIFIER_ID = "promisewatch-notifier"
+PARTITIONS = 8
+START_SECONDS = 8.0
+"""Real time between the start of the processes and midnight before the first day."""
+OUTAGE_SECONDS = 1.0
+KILLS_MAX = 5
+"""A kill that found the worker with nothing left to do is not worth its name, and is done again, this often at most."""
+PATIENCE_SECONDS = 45.0
+"""How long to wait, after the last instant of the week, for everything expected to be published."""
+RESTARTS_MAX = 5
+
+
+class ProcessFailed(PromisewatchError):
+    """The worker or the notifier ended by itself."""
+
+    exit_code = ExitCode.DIFFERENT
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command was asked for. `speed`: how many times as fast as in life the week is played."""
+
+    book: Path
+    broker: BrokerChoice
+    seed: int
+    speed: float
+
+
+def play(options: Options, voice: Voice) -> Report:
+    """Play the week and compare. On a failure the logs are kept, and the voice says where."""
+    book = load_book(options.book)
+    (source,) = book.sources.values()
+    # A topic made a moment ago has no leader yet: its clients try again, and need not tell.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    chosen = choose_broker(options.broker)
+    voice.say(chosen.reason)
+    week = write_week(options.seed)
+    folder = Path(tempfile.mkdtemp(prefix="promisewatch-demo-"))
+    kept = True
+    try:
+        with open_broker(chosen.broker, source.topic) as broker:
+            scene = Scene(options, broker, source, book, week, folder, voice)
+            report = asyncio.run(scene.play())
+        kept = bool(report.problems)
+    except KeyboardInterrupt:
+        kept = False
+        raise
+    finally:
+        if kept:
+            voice.say(f"logs and state of the worker and the notifier are kept in {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    return report
+
+
+def open_broker(choice: BrokerChoice, source_topic: str) -> ApacheKafka | EmbeddedBroker:
+    """The broker, not started yet. The embedded one creates no topics later, so it is told all of them."""
+    if choice is BrokerChoice.KAFKA:
+        return ApacheKafka()
+    names = [source_topic, *(spec.name for spec in topics.required((source_topic,), APP_ID))]
+    return EmbeddedBroker(dict.fromkeys(names, PARTITIONS_MIN))
+
+
+@dataclass
+class Scene:
+    """One performance on a running broker."""
+
+    options: Options
+    broker: ApacheKafka | EmbeddedBroker
+    source: Source
+    book: Book
+    week: Week
+    folder: Path
+    voice: Voice
+    outage: tuple[int, int] = (0, 0)
+    burst: asyncio.Event = field(default_factory=asyncio.Event)
+    killing: bool = False
+
+    async def play(self) -> Report:
+        if self.broker.transactional:
+            self._create_topics()
+        real_ms = time.time_ns() // 1_000_000 + int(START_SECONDS * 1000)
+        numbers = (real_ms, START_MS, self.options.speed)
+        self.clock = ScaledClock(*numbers)
+        clock = "scaled:{}:{}:{}".format(*numbers)
+        book = ("--book", str(self.options.book), "--app-id", APP_ID)
+        # Under a name of its own the worker gets its partitions back at once, also after kill -9.
+        member = ("--instance-id", "demo") if self.broker.transactional else ("--session-timeout", "6")
+        self.worker = self._child("worker", *book, *member, "--clock", clock)
+        self.notifier = self._child("notifier", "--app-id", NOTIFIER_ID, "--clock", clock)
+        committed, server = self.broker.transactional, self.broker.bootstrap_server
+        self.watch = Watch(server, self.source.topic, committed=committed, on_breach=self.voice.breach)
+        self.lag = Lag(server, topics.changelog(APP_ID), committed=committed)
+        try:
+            self.worker.start()
+            self.notifier.start()
+            self._introduce()
+            return await self._perform()
+        finally:
+            for child in (self.worker, self.notifier):
+                await asyncio.to_thread(child.stop)
+
+    async def _perform(self) -> Report:
+        """Let everything run side by side until the week is judged; the first failure ends all of it."""
+        background = [
+            asyncio.create_task(work) for work in (self.watch.run(), self.lag.run(), self._supervise(), self._listen())
+        ]
+        try:
+            await _unless(background, self._feed_and_kill())
+            return await _unless(background, self._judge())
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+    async def _feed_and_kill(self) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self.broker.bootstrap_server, acks="all", linger_ms=0)
+        await producer.start()
+        try:
+            feeder = Feeder(producer, self.source.topic, self.clock, self.source.settle_ms, self.lag.acknowledged)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(feeder.play(self.week.messages, before=self._notice))
+                both.create_task(self._kill_under_load())
+        except* PromisewatchError as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            await producer.stop()
+
+    def _notice(self, message: Message) -> None:
+        if message.at >= BURST_MS:
+            self.burst.set()
+
+    async def _kill_under_load(self) -> None:
+        """Kill the worker while it has events to process, for sure, and start it again."""
+        seconds = (END_MS - self.clock.now_ms()) / self.options.speed / 1000
+        try:
+            async with asyncio.timeout(seconds):
+                await self._kill_until_it_hurts()
+        except TimeoutError:
+            raise ProcessFailed(
+                "the worker did not get through its work to the week's end, before or after the kill"
+            ) from None
+
+    async def _kill_until_it_hurts(self) -> None:
+        await self.burst.wait()
+        for _ in range(KILLS_MAX):
+            await _until(lambda: self.lag.behind() > 0 and self.worker.running, 0.001)
+            self.killing = True
+            began, pid = self.clock.now_ms(), self.worker.pid
+            self.worker.kill()
+            ends = self.lag.ends()
+            await asyncio.sleep(OUTAGE_SECONDS)
+            unread = self.lag.behind(ends)
+            self.voice.at(
+                began, "worker killed", f"kill -9 {pid}, with {unread} events not yet processed", "bold magenta"
+            )
+            self.worker.start()
+            self.killing = False
+            self.voice.at(self.clock.now_ms(), "worker started", f"again, as process {self.worker.pid}", "magenta")
+            missed = self.lag.ends()
+            await _until(lambda missed=missed: not self.lag.behind(missed), 0.02)  # type: ignore[misc]
+            self.outage = (began, self.clock.now_ms())
+            seconds = (self.outage[1] - began) / self.options.speed / 1000
+            back = f"has processed all it missed, {seconds:.1f} s of real time after the kill"
+            self.voice.at(self.outage[1], "worker is back", back, "magenta")
+            if unread:
+                return
+
+    async def _judge(self) -> Report:
+        """Wait until everything due is proved and published, and a moment longer for what must not come."""
+        await asyncio.sleep(max(0, END_MS - self.clock.now_ms()) / self.options.speed / 1000)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        await _until(lambda: not self._compare().problems or time.monotonic() > deadline, 0.5)
+        await asyncio.sleep(1.0)
+        report = self._compare()
+        if isinstance(self.broker, EmbeddedBroker) and (dropped := await asyncio.to_thread(self.broker.dropped)):
+            report.problems.append(f"the embedded broker dropped {sum(dropped.values())} records for lack of room")
+        return report
+
+    def _compare(self) -> Report:
+        return compare(
+            self.watch.seen,
+            expect(((message.at, message.value) for message in self.week.messages), as_of=END_MS),
+            settle_ms=self.source.settle_ms,
+            factor=self.options.speed,
+            outage=self.outage,
+            exactly_once=self.broker.transactional,
+        )
+
+    async def _supervise(self) -> None:
+        """Start again what ended with exit code 75, as an orchestrator would; anything else is a failure."""
+        restarts = 0
+        while True:
+            await asyncio.sleep(0.1)
+            for child in (self.worker, self.notifier):
+                if child.running or (child is self.worker and self.killing):
+                    continue
+                if child.exit_code != ExitCode.RESTART or restarts == RESTARTS_MAX:
+                    raise ProcessFailed(
+                        f"the {child.name} ended with exit code {child.exit_code}:\n{child.last_words()}"
+                    )
+                restarts += 1
+                self.voice.at(self.clock.now_ms(), child.name, "asked to be started again (exit code 75)", "magenta")
+                child.start()
+
+    async def _listen(self) -> None:
+        """Pass on what the notifier says to its console, a line a notification."""
+        with self.notifier.out.open() as said:
+            rest = ""
+            while True:
+                rest += said.read()
+                *lines, rest = rest.split("\n")
+                for line in lines:
+                    self.voice.at(self.clock.now_ms(), "notified", line, "cyan")
+                await asyncio.sleep(0.2)
+
+    def _introduce(self) -> None:
+        settle_hours = self.source.settle_ms / 3_600_000
+        minutes = (END_MS - START_MS) / self.options.speed / 60_000
+        self.voice.say(
+            f"{self.week.orders} orders, {len(self.week.messages)} messages, Thursday 23 to Wednesday 29 April 2026, "
+            f"in about {minutes:.0f} minutes: {self.options.speed:g} times as fast as in life.\n"
+            f"Nothing counts as missing before {settle_hours:g} hours beyond its due have passed "
+            f"({settle_hours * 3600 / self.options.speed:.1f} s of real time): so late may the shop publish (`settle`)."
+        )
+        self.voice.say(f"worker is process {self.worker.pid}, notifier is process {self.notifier.pid}")
+
+    def _create_topics(self) -> None:
+        arguments = ("--book", str(self.options.book), "--partitions", str(PARTITIONS), "--app-id", APP_ID)
+        create = Child("topics", ["topics", "create", *arguments, *self._server()], self.folder)
+        create.start()
+        if code := create.wait():
+            raise ProcessFailed(f"`promisewatch topics create` ended with exit code {code}:\n{create.last_words()}")
+
+    def _child(self, command: str, *arguments: str) -> Child:
+        state = self.folder / f"{command}-state"
+        honest = () if self.broker.transactional else ("--no-transactions",)
+        return Child(command, [command, *arguments, "--state-dir", str(state), *honest, *self._server()], self.folder)
+
+    def _server(self) -> tuple[str, str]:
+        return ("--bootstrap-server", self.broker.bootstrap_server)
+
+
+async def _until(true: Callable[[], bool], pause: float) -> None:
+    """Wait for something that happens in other processes, so that it can only be looked for."""
+    while not true():  # noqa: ASYNC110
+        await asyncio.sleep(pause)
+
+
+async def _unless(background: list[asyncio.Task[None]], work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`; raises instead as soon as something in the background, which never ends, has failed."""
+    task = asyncio.create_task(work)
+    try:
+        done, _ = await asyncio.wait([task, *background], return_when=asyncio.FIRST_COMPLETED)
+        for other in background:
+            if other in done:
+                other.result()
+        return await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
