@@ -16,7 +16,7 @@ from promises.dues import compute_due
 from promises.rules import Rule, Rules
 from promises.verdicts import verdict
 from promises.wording import moment_text, subject_text
-from promisewatch.console import BookOption, OutputFormat, OutputOption, print_json, stdout
+from promisewatch.console import OutputFormat, OutputOption, print_json, stdout
 from schemas.book import load_book
 from schemas.book_model import Book, Match, Source
 from schemas.decoding import Decoder
@@ -71,7 +71,7 @@ class Explanation:
 
 
 def explain(
-    book: BookOption,
+    book: Annotated[Path, typer.Argument(metavar="BOOK", help="Promise book (YAML).", show_default=False)],
     promise: Annotated[str, typer.Option("--promise", metavar="ID", help="Which promise.", show_default=False)],
     event: Annotated[
         str,

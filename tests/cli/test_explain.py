@@ -17,7 +17,7 @@ def placed(at: str, **data: Any) -> str:
 
 
 def explain(event: str, *options: str, promise: str = "next-day") -> Run:
-    return promisewatch("explain", "--book", WEBSHOP, "--promise", promise, "--event", event, *options)
+    return promisewatch("explain", WEBSHOP, "--promise", promise, "--event", event, *options)
 
 
 def explained(event: str, *options: str, promise: str = "next-day") -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_the_event_may_come_from_a_file_or_standard_input(tmp_path: Path) -> Non
     path = tmp_path / "event.json"
     path.write_text(json.dumps(json.loads(event), indent=2))
     piped = promisewatch(
-        "explain", "--book", WEBSHOP, "--promise", "next-day", "--event", "-", "--output", "json", stdin=event
+        "explain", WEBSHOP, "--promise", "next-day", "--event", "-", "--output", "json", stdin=event
     )
     assert json.loads(piped.out) == explained(str(path)) == explained(event)
 
@@ -129,7 +129,7 @@ def test_why_a_promise_does_not_open(at: str, slot: str | None, reason: str | No
     book = tmp_path / "book.yaml"
     book.write_text(VERSIONS)
     event = json.dumps({"id": 1, "type": "visit.booked", "case": "c", "at": at, "slot": slot})
-    run = promisewatch("explain", "--book", book, "--promise", "visit", "--event", event, "--output", "json")
+    run = promisewatch("explain", book, "--promise", "visit", "--event", event, "--output", "json")
     found = json.loads(run.out)
     assert (run.code, found["reason"]) == (0 if reason is None else 1, reason)
     assert found["proved_from"] is None
@@ -158,6 +158,6 @@ def test_what_cannot_be_used_is_one_message(event: str, options: list[str], code
 def test_the_command_runs_as_a_process() -> None:
     """With the same answer as within this process."""
     event = placed("2026-04-24T12:00:00Z")
-    run = promisewatch_process("explain", "--book", WEBSHOP, "--promise", "confirm-15m", "--event", event)
+    run = promisewatch_process("explain", WEBSHOP, "--promise", "confirm-15m", "--event", event)
     assert (run.code, run.err) == (0, "")
     assert run.out == explain(event, promise="confirm-15m").out
