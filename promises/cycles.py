@@ -21,11 +21,17 @@ RELEASED_IN_TIME: Final = "released_in_time"
 OPENING_CHANGED: Final = "opening_changed"
 
 _WITHOUT_FULFILMENT = {status: Verdict(status, None) for status in get_args(Status)}
+OUTCOME_KINDS: dict[Status, str] = {status: f"{OUTCOME}:{status}" for status in get_args(Status)}
+"""By status, the kind under which its outcomes are counted and named."""
+
 _RETRACTION_REASONS: dict[Status, RetractReason] = {
     KEPT: FULFILLED_IN_TIME,
     RELEASED: RELEASED_IN_TIME,
     VOID: OPENING_CHANGED,
 }
+
+
+_NEVER = 1 << 62
 
 
 class Change(NamedTuple):
@@ -57,8 +63,8 @@ def count(cycle: Cycle, change: Change) -> tuple[Cycle, int, int]:
 
     The cycle passed in stays as it was.
     """
-    outcome_key = f"{OUTCOME}:{change.status}@{cycle.due}"
-    counts = dict(cycle.counts)
+    outcome_key = f"{OUTCOME_KINDS[change.status]}@{cycle.due}"
+    counts = cycle.counts.copy()
     outcome_n = n = counts.get(outcome_key, 0)
     counts[outcome_key] = outcome_n + 1
     if change.kind != OUTCOME:
@@ -110,4 +116,7 @@ def awaits_fire(cycle: Cycle, stored_as: bytes, checkpoint: borders.Moment) -> b
 
 def wake(cycles: list[Cycle], stored_as: bytes, checkpoint: borders.Moment) -> int:
     """The next instant at which a timer has to do with one of these cycles (at least one)."""
-    return min([cycle.fire if awaits_fire(cycle, stored_as, checkpoint) else cycle.expires for cycle in cycles])
+    soonest = _NEVER
+    for cycle in cycles:
+        soonest = min(soonest, cycle.fire if awaits_fire(cycle, stored_as, checkpoint) else cycle.expires)
+    return soonest

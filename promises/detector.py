@@ -13,7 +13,7 @@ import msgspec
 from promises import borders
 from promises.cycles import awaits_fire, caught_up, changes, count, open_cycle, standing, wake
 from promises.publishing import publication
-from promises.rules import Family, Plan, Role, Rule, Rules
+from promises.rules import Family, Plan, Rule, Rules
 from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
 from schemas.book_model import Book
 from schemas.facts import Fact, Subject
@@ -73,7 +73,6 @@ class _Work(msgspec.Struct, frozen=True, gc=False):
     timers: list[int]
 
 
-_NOTHING: dict[str, _Opening] = {}
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -106,30 +105,34 @@ class Detector:
             return _unchanged(record, ("irrelevant" if fact.type in self.rules.types else "unknown_type",))
         known = record.facts if record is not None else []
         held = _find(known, fact.source, fact.id)
-        if held is not None and held.time == fact.time and _content(held) == _content(fact):
-            return _unchanged(record, ("duplicate",))
-
         counted: list[str] = []
-        openings = self._openings(plan, fact, bounds, counted) if plan.opening else _NOTHING
-        if not openings and not _serves(plan, fact):
-            return _unchanged(record, tuple(counted) or ("irrelevant",))
-        if held is not None:
-            counted.append("conflict")
-            if not borders.wins((fact.time, _content(fact)), (held.time, _content(held))):
-                return _unchanged(record, tuple(counted))
+        if held is None:
+            after = known.copy()
+            if after and fact.time <= after[-1].time:
+                insort(after, fact, key=borders.place)
+            else:  # most facts come in the order in which things happen
+                after.append(fact)
+        else:
+            if held.time == fact.time and _content(held) == _content(fact):
+                return _unchanged(record, ("duplicate",))
+            after = sorted([fact, *(one for one in known if one is not held)], key=borders.place)
 
-        after = [one for one in known if one is not held]
-        insort(after, fact, key=borders.place)
-        runs = list(record.cycles) if record is not None else []
+        runs = record.cycles.copy() if record is not None else []
         work = _Work(subject, stored_as, known, after, bounds, runs, [], [])
         if held is None:
-            self._add(work, plan.roles, openings, fact)
-            if not runs and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier):
-                return _unchanged(record, (*counted, "too_old"))
+            counts = self._add(work, plan, fact, counted)
         else:
-            self._replace(work, held, openings, fact)
+            counts = self._replace(work, plan, held, fact, counted)
+        if not counts:
+            return _unchanged(record, tuple(counted) or ("irrelevant",))
+        if not runs and held is None and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier):
+            return _unchanged(record, (*counted, "too_old"))
         changed = Record(RECORD_FORMAT, after, runs)
-        timer = min(work.timers, default=None) if runs else self.wake(subject, stored_as, changed, bounds.checkpoint)
+        timers = work.timers
+        if not runs:
+            timer = self.wake(subject, stored_as, changed, bounds.checkpoint)
+        else:
+            timer = min(timers) if timers else None
         return Step(changed, True, work.publications, timer, tuple(counted))
 
     def fire(self, subject: Subject, stored_as: bytes, record: Record, checkpoint: borders.Moment, upto: int) -> Step:
@@ -168,16 +171,8 @@ class Detector:
         plan = self.rules.plan(subject.key, fact.type)
         return fact.time + (plan.orphan_ttl_ms if plan is not None else 0)
 
-    def _openings(self, plan: Plan, fact: Fact, bounds: Bounds, counted: list[str]) -> dict[str, _Opening]:
-        """By promise, what this fact would open if it is the earliest to do so."""
-        openings = {}
-        for family in plan.opening:
-            opening = self._accept(family, fact, bounds, counted)
-            if opening is not None:
-                openings[family.id] = opening
-        return openings
-
     def _accept(self, family: Family, fact: Fact, bounds: Bounds, counted: list[str]) -> _Opening | None:
+        """What a fact would open if it is the earliest to do so; why it opens nothing is counted."""
         rule = family.at(fact.time)
         if rule is None:
             if any(version.opens(fact) for version in family.rules):
@@ -185,31 +180,61 @@ class Detector:
             return None
         if not rule.opens(fact):
             return None
-        refusal = _refused(rule, fact, bounds)
-        due = rule.due(fact) if refusal is None else None
-        if due is None:
-            counted.append(refusal or "no_due")
-        elif not rule.early and borders.born_overdue(due, fact.time):
-            counted.append("born_overdue")
+        if borders.before_known(fact.time, bounds.known_since + rule.known_for_ms):
+            reason = "before_known"
+        elif borders.too_old(fact.time, bounds.frontier, rule.retention_ms):
+            reason = "too_old"
         else:
-            return _Opening(rule, fact, due)
+            due = rule.due(fact)
+            if due is None:
+                reason = "no_due"
+            elif borders.born_overdue(due, fact.time) and not rule.early:
+                reason = "born_overdue"
+            else:
+                return _Opening(rule, fact, due)
+        counted.append(reason)
         return None
 
-    def _add(self, work: _Work, roles: tuple[Role, ...], openings: dict[str, _Opening], fact: Fact) -> None:
-        """Bring the cycles up to date with a fact that was not known before."""
+    def _add(self, work: _Work, plan: Plan, fact: Fact, counted: list[str]) -> bool:
+        """Bring the cycles up to date with a fact that was not known before; whether it means anything to them."""
         runs = work.runs
-        for role in roles:
-            index = _running(runs, role.family.id)
-            opening = openings.get(role.family.id)
-            if opening is not None and (index is None or _opens_earlier(fact, runs[index])):
-                self._reopen(work, index, opening)
-            elif index is not None:
-                rule = role.family.version(runs[index].version)
-                if rule.serves(fact):
-                    runs[index] = self._settle(work, rule, runs[index])
+        relevant = False
+        for family, opens, serves in plan.roles:
+            index = _running(runs, family.id) if runs else None
+            if opens:
+                opening = self._accept(family, fact, work.bounds, counted)
+                if opening is not None:
+                    relevant = True
+                    if index is None or _opens_earlier(fact, runs[index]):
+                        self._reopen(work, index, opening)
+                        continue
+            if serves:
+                if index is not None:
+                    rule = family.version(runs[index].version)
+                    if rule.serves(fact):
+                        relevant = True
+                        runs[index] = self._settle(work, rule, runs[index])
+                        continue
+                relevant = relevant or _serves(serves, fact)
+        return relevant
 
-    def _replace(self, work: _Work, held: Fact, openings: dict[str, _Opening], fact: Fact) -> None:
-        """Bring the cycles up to date with other content under a known (source, id): `fact` instead of `held`."""
+    def _replace(self, work: _Work, plan: Plan, held: Fact, fact: Fact, counted: list[str]) -> bool:
+        """Bring the cycles up to date with other content under a known (source, id): `fact` instead of `held`.
+
+        Whether it counts: the smaller content does, of all those that mean something to a promise.
+        """
+        openings: dict[str, _Opening] = {}
+        relevant = False
+        for family, opens, serves in plan.roles:
+            opening = self._accept(family, fact, work.bounds, counted) if opens else None
+            if opening is not None:
+                openings[family.id] = opening
+            relevant = relevant or opening is not None or _serves(serves, fact)
+        if not relevant:
+            return False
+        counted.append("conflict")
+        if not borders.wins((fact.time, _content(fact)), (held.time, _content(held))):
+            return False
         runs = work.runs
         for family in self.rules.families.values():
             index = _running(runs, family.id)
@@ -223,6 +248,7 @@ class Detector:
                 self._reopen(work, index, opening)
             else:
                 runs[index] = self._settle(work, family.version(runs[index].version), runs[index])
+        return True
 
     def _earliest(self, family: Family, work: _Work) -> _Opening | None:
         for fact in work.after:
@@ -245,11 +271,13 @@ class Detector:
         rule, fact, due = opening
         earlier = None
         for run in runs:
-            if run.promise == rule.promise.id and (run.source, run.opening) == fact.member:
+            if run.opening == fact.id and run.source == fact.source and run.promise == rule.promise.id:
                 earlier = run
                 runs.remove(run)
                 break
-        cycle = self._settle(work, rule, open_cycle(rule, fact, due, work.bounds.floor, earlier))
+        cycle = open_cycle(rule, fact, due, work.bounds.floor, earlier)
+        if earlier is not None or len(work.after) > 1 or rule.serves(fact):  # otherwise nothing can be settled yet
+            cycle = self._settle(work, rule, cycle)
         runs.append(cycle)
         work.timers.append(cycle.fire if cycle.status == OPEN else cycle.expires)
 
@@ -282,32 +310,20 @@ class Detector:
         """Publish what lies between two verdicts; the cycle that counts it."""
         for change in changes(before, after):
             cycle, n, outcome_n = count(cycle, change)
-            known = (work.before, work.after) if change.status == VOID else (work.after, work.before)
-            opening = _find(known[0], cycle.source, cycle.opening) or _find(known[1], cycle.source, cycle.opening)
+            # Under a void cycle the content of its opening may have been replaced.
+            opening = _find(work.before if change.status == VOID else work.after, cycle.source, cycle.opening)
             assert opening is not None, "the fact that opened a cycle stays in the record as long as the cycle"
             work.publications.append(publication(rule, work.subject, cycle, opening, work.after, change, n, outcome_n))
         return cycle
-
-
-def _refused(rule: Rule, opening: Fact, bounds: Bounds) -> str | None:
-    """Why an opening opens nothing whatever its due is; None if it may open."""
-    promise = rule.promise
-    # What an early promise waits for may have come, and have been forgotten, up to orphan_ttl before it.
-    known_since = bounds.known_since + (promise.orphan_ttl_ms if rule.early else 0)
-    if borders.before_known(opening.time, known_since):
-        return "before_known"
-    if borders.too_old(opening.time, bounds.frontier, promise.retention_ms):
-        return "too_old"
-    return None
 
 
 def _unchanged(record: Record | None, counted: tuple[str, ...]) -> Step:
     return Step(record, False, [], None, counted)
 
 
-def _serves(plan: Plan, fact: Fact) -> bool:
-    """Whether the fact may settle any promise."""
-    for rule in plan.serving:  # noqa: SIM110 - the generator that any() wants costs as much as the rest of a step
+def _serves(rules: tuple[Rule, ...], fact: Fact) -> bool:
+    """Whether the fact may settle a cycle under any of these versions."""
+    for rule in rules:  # noqa: SIM110 - the generator that any() wants costs as much as the rest of a step
         if rule.serves(fact):
             return True
     return False

@@ -79,7 +79,7 @@ class PartitionDetector:
         self._checkpoint: borders.Moment = (checkpoint.fire, checkpoint.subject)
         # Inside a slice the frontier had come further; until it does again, only the floor has to remember that.
         self._frontier = checkpoint.fire
-        self._floor = max(checkpoint.floor, checkpoint.fire + bool(checkpoint.subject))
+        self._floor = max(checkpoint.floor, checkpoint.fire)
         self._next_offset = checkpoint.next_offset
         self._known_since = checkpoint.known_since
         self._bounds: Bounds | None = None
@@ -186,7 +186,8 @@ class PartitionDetector:
         if step.wake is not None:
             heappush(self._heap, self._after_checkpoint(step.wake, stored_as))
         self._changed[stored_as] = step.record
-        self._publications += step.publications
+        if step.publications:
+            self._publications += step.publications
 
     def advance_to(self, frontier: int) -> None:
         """Move the frontier. What has become due is published by `fire_due`. Raises ValueError if it would go back."""
@@ -207,6 +208,7 @@ class PartitionDetector:
             instant, stored_as = heappop(heap)
             while heap and heap[0] == (instant, stored_as):
                 heappop(heap)
+            assert not borders.published((instant, stored_as), self._checkpoint), "a checkpoint never goes back"
             self._fire(instant, stored_as)
             self._checkpoint = (instant, stored_as)
         # No subject sorts before the empty one: everything before the frontier is done, nothing at it.
@@ -232,7 +234,8 @@ class PartitionDetector:
             heappush(self._heap, (step.wake, stored_as))
         if step.changed:
             self._changed[stored_as] = step.record
-        self._publications += step.publications
+        if step.publications:
+            self._publications += step.publications
 
     def _record_if_due(self, instant: int, stored_as: bytes) -> Record | None:
         """The record if a timer has to do with it by `instant`. If that moved later, the timer is put there."""

@@ -1,6 +1,6 @@
 """Putting a change of verdict into the form in which it is published."""
 
-from promises.cycles import OUTCOME, Change
+from promises.cycles import OUTCOME, OUTCOME_KINDS, Change
 from promises.explaining import explain
 from promises.ids import event_id
 from promises.rules import Rule
@@ -21,7 +21,7 @@ def publication(
     key, value = subject
     source, due = cycle.source, cycle.due
     status = change.status
-    outcome_id = event_id(promise.id, key, value, source, cycle.opening, f"{OUTCOME}:{status}", due, outcome_n)
+    outcome_id = event_id(promise.id, key, value, source, cycle.opening, OUTCOME_KINDS[status], due, outcome_n)
     announced = change.kind != OUTCOME
     late_by_ms = None
     if status == LATE and change.fulfilled_at is not None:

@@ -2,6 +2,8 @@
 versions, per event type the promises it concerns.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from promises import borders
@@ -21,17 +23,21 @@ class Rule:
     """One version of one promise, compiled."""
 
     __slots__ = (
-        "calendars", "civil", "early", "effective_from", "expect", "expect_event", "promise",
-        "release", "skew_ms", "when", "when_event",
+        "civil", "due", "early", "effective_from", "expect", "expect_event", "known_for_ms", "promise", "release",
+        "retention_ms", "skew_ms", "when", "when_event",
     )  # fmt: skip
 
     def __init__(self, promise: Promise, calendars: Calendars) -> None:
         self.promise = promise
-        self.calendars = calendars
         self.civil: Civil = calendars.civil(promise.timezone)
+        self.due: Callable[[Fact], int | None] = partial(due_of, promise, self.civil, calendars)
+        """When an opening makes it due, UTC milliseconds; None if the payload names no due. Raises as `due_of`."""
         self.effective_from = ALWAYS if promise.effective_from is None else promise.effective_from
         self.early = promise.early
         self.skew_ms = promise.skew_ms
+        self.retention_ms = promise.retention_ms
+        # What an early promise waits for may have come, and have been forgotten, up to orphan_ttl before its opening.
+        self.known_for_ms = promise.orphan_ttl_ms if promise.early else 0
         self.when, self.when_event = promise.when, promise.when.event
         self.expect, self.expect_event = promise.expect, promise.expect.event
         self.release: Match | None = promise.release
@@ -56,10 +62,6 @@ class Rule:
     def serves(self, fact: Fact) -> bool:
         """Whether a running cycle may be settled by this fact."""
         return self.fulfils(fact) or self.releases(fact)
-
-    def due(self, opening: Fact) -> int | None:
-        """UTC milliseconds, None if the payload names no due. Raises EventError as `due_of`."""
-        return due_of(self.promise, self.civil, self.calendars, opening)
 
     def first_fulfilment(self, facts: list[Fact], opened_at: int) -> Fact | None:
         """The earliest eligible fulfilment; `facts` in their order."""
@@ -120,11 +122,9 @@ class Role(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What facts of one type are to the whole book, in the book's order: `opening` and `serving` gather the roles."""
+    """What facts of one type are to the whole book, in the book's order."""
 
     roles: tuple[Role, ...]
-    opening: tuple[Family, ...]
-    serving: tuple[Rule, ...]
     orphan_ttl_ms: int
 
 
@@ -159,9 +159,7 @@ class Rules:
             if opens or serves:
                 roles.append(Role(family, opens, serves))
                 ttls.extend(rule.promise.orphan_ttl_ms for rule in rules)
-        opening = tuple(role.family for role in roles if role.opens)
-        serving = tuple(rule for role in roles for rule in role.serves)
-        return Plan(tuple(roles), opening, serving, max(ttls))
+        return Plan(tuple(roles), max(ttls))
 
     def family(self, promise_id: str) -> Family:
         """The versions of a promise that has running cycles. Raises StateError if the book has lost it."""

@@ -1,13 +1,17 @@
 """Instants and names as an employee reads them: `Sat 25 Apr 2026 23:59`. English, whatever the machine's locale is."""
 
+from functools import lru_cache
+
 from promises.calendars import weekday
 from promises.civil import Civil, date_of
 from schemas.instants import MINUTE_MS, SECOND_MS
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_CLOCK = [f"{minute // 60:02d}:{minute % 60:02d}" for minute in range(24 * 60 + 1)]
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+@lru_cache(maxsize=4096)
 def day_text(day: int, *, year: bool = True) -> str:
     """`Sat 25 Apr 2026` for a day number."""
     date = date_of(day)
@@ -18,7 +22,7 @@ def day_text(day: int, *, year: bool = True) -> str:
 def clock_text(time_ms: int) -> str:
     """`17:59` or `17:59:59` for milliseconds after midnight; the last second of a minute stays in its minute."""
     minutes, rest = divmod(time_ms, MINUTE_MS)
-    text = f"{minutes // 60:02d}:{minutes % 60:02d}"
+    text = _CLOCK[minutes]
     seconds = rest // SECOND_MS
     return f"{text}:{seconds:02d}" if seconds and rest != MINUTE_MS - 1 else text
 

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from promises.cycles import awaits_fire
@@ -293,7 +294,7 @@ def overrun(verdict: Verdict, as_of: int) -> int:
 
 def show(table: Table) -> None:
     """In full: a subject that is cut off helps nobody."""
-    stdout.print(table, width=max(stdout.width, TABLE_WIDTH), crop=False)
+    Console(width=max(stdout.width, TABLE_WIDTH)).print(table, crop=False)
 
 
 def report(reading: Reading, counted: Counter[str], seconds: float) -> None:

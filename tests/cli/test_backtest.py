@@ -108,6 +108,15 @@ def test_the_table_counts_each_status(recording: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_long_subject_is_shown_in_full(tmp_path: Path) -> None:
+    """Nobody can look up half an order number."""
+    subject = "0123456789abcdef" * 4
+    path = tmp_path / "shop.jsonl"
+    path.write_text(event(1, "order.placed", subject, "2026-04-24T12:00:00Z") + "\n")
+    run = promisewatch("backtest", "--book", WEBSHOP, "--as-of", AS_OF, path)
+    assert f" {subject} " in run.out
+
+
 def test_bad_lines_are_named_and_the_rest_is_judged(recording: Path) -> None:
     """Unusable lines are reported with file, line and reason; the results are printed all the same; exit code 65."""
     good = backtest(recording)

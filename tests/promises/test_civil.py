@@ -11,7 +11,7 @@ from promises.civil import INSTANT_MAX, Civil, date_of, day_of
 from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
 
 ZONES = ["Europe/Amsterdam", "America/Sao_Paulo", "Africa/Cairo", "America/New_York", "Asia/Kolkata", "Pacific/Apia",
-         "Australia/Lord_Howe", "America/Havana", "UTC"]  # fmt: skip
+         "Australia/Lord_Howe", "America/Havana", "America/Nuuk", "UTC"]  # fmt: skip
 
 
 def utc(text: str) -> int:
@@ -29,6 +29,13 @@ def test_an_ambiguous_local_time_is_the_earlier() -> None:
     """In the night of 25 October 2026, 02:30 in Amsterdam comes twice: the first, in summer time, counts."""
     civil = Civil("Europe/Amsterdam")
     assert civil.instant(day_of(date(2026, 10, 25)), 150 * MINUTE_MS) == utc("2026-10-25T00:30:00Z")
+
+
+def test_a_change_of_clocks_in_the_evening_is_seen_from_the_west() -> None:
+    """In Nuuk on 26 March 2022, already the 27th in UTC, clocks went from 22:00 to 23:00: 22:30 is 23:30."""
+    civil = Civil("America/Nuuk")
+    assert civil.instant(day_of(date(2022, 3, 26)), 1350 * MINUTE_MS) == utc("2022-03-27T01:30:00Z")
+    assert civil.instant(day_of(date(2022, 3, 26)), 1410 * MINUTE_MS) == utc("2022-03-27T01:30:00Z")
 
 
 def test_the_end_of_a_day_is_its_last_millisecond() -> None:

@@ -83,7 +83,7 @@ def test_a_complaint_is_acknowledged_by_the_next_closing_time() -> None:
 
 
 def test_ten_working_days_skip_kings_day_and_weekends() -> None:
-    """Received on Friday 24 April 2026 at 16:50: due on Monday 11 May at closing (Liberation Day is no day off then)."""
+    """Received on Friday 24 April 2026 at 16:50: due on Monday 11 May at closing (Liberation Day is worked)."""
     assert due("complaint-10bd", fact("complaint.received", "2026-04-24 16:50")) == at("2026-05-11 17:00")
 
 

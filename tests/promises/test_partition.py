@@ -216,6 +216,36 @@ def test_a_promise_fires_before_its_retention_ends_however_short_that_is() -> No
     assert msgspec.json.decode(stored, type=Record).cycles == []
 
 
+def test_a_cycle_that_still_has_to_fire_does_not_leave_with_another_of_its_subject() -> None:
+    """Its due was learnt late, so that its floor lies behind the end of its short retention: it is breached first."""
+    short = (
+        "- {id: short, retention: 1h, when: {event: order.paid}, due: {within: 15m}, expect: {event: order.shipped}}"
+    )
+    partition = Partition(book(CONFIRM + short))
+    partition.learn(placed(OPENED))
+    partition.core.floor = OPENED + HOUR
+    partition.learn(fact("order.paid", OPENED - 61 * MINUTE))
+    partition.frontier(OPENED + DAY)
+    assert [(one.kind, one.promise) for one in partition.published] == [("breached", "confirm"), ("breached", "short")]
+
+
+def test_retention_is_counted_from_the_opening_where_the_due_lies_before_it() -> None:
+    """Notice three days before: a late one is still late a day after the debit."""
+    notice = "- {id: n, retention: 2d, when: {event: debit}, due: {within: -3d}, expect: {event: notice, early: true}}"
+    partition = Partition(book(notice))
+    partition.learn(fact("debit", OPENED))
+    partition.frontier(OPENED + DAY)
+    assert kinds(partition.learn(fact("notice", OPENED + DAY))) == ["fulfilled_late"]
+
+
+def test_a_promise_that_is_open_again_after_a_restart_has_a_timer(partition: Partition) -> None:
+    """It was kept when its timer was rebuilt; then what kept it turned out to be something else."""
+    partition.learn(placed(OPENED), confirmed(OPENED + 2, "c"))
+    partition.restart()
+    partition.learn(fact("order.placed", OPENED + 1, "c"))
+    assert kinds(partition.frontier(DUE + 1)) == ["breached"]
+
+
 def test_a_settled_cycle_keeps_one_timer(partition: Partition) -> None:
     """Thousands of kept promises leave one entry each, for the end of their retention."""
     for number in range(50):

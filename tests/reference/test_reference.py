@@ -28,6 +28,7 @@ def test_the_core_agrees_with_the_reference_on_a_thousand_worlds(seed: int) -> N
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1200)
 def test_the_core_agrees_with_the_reference_on_many_more_worlds(seed: int) -> None:
     """The same on thirty times as many worlds."""
     compare(seed + 1, 30 * BOOKS)

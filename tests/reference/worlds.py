@@ -18,6 +18,7 @@ ZONES = {
     "America/Sao_Paulo": ["2018-10-31", "2018-02-14", "2026-12-22"],  # changed its clocks at midnight
     "Africa/Cairo": ["2026-04-21", "2026-10-27"],  # changes its clocks at midnight
     "America/New_York": ["2026-03-05", "2026-10-29", "2026-11-24"],
+    "America/Nuuk": ["2022-03-23", "2022-10-26"],  # changed its clocks in the evening
     "Asia/Kolkata": ["2026-01-23"],
 }
 CALENDARS: dict[str, dict[str, Any]] = {
