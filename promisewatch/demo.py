@@ -39,7 +39,8 @@ def demo(
     from promisewatch.demonstration.stage import Options, play
     from promisewatch.demonstration.table import Voice, as_json
 
-    # Both end the demo alike: the processes it started are ended first.
+    # Both end the demo alike: the processes it started are ended first. (A shell's background job ignores SIGINT.)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, interrupt)
     console = Console(stderr=True, soft_wrap=True) if output is OutputFormat.JSON else Console(soft_wrap=True)
     voice = Voice(console)

@@ -74,7 +74,7 @@ def play(options: Options, voice: Voice) -> Report:
             scene = Scene(options, broker, source, book, week, folder, voice)
             report = asyncio.run(scene.play())
         kept = bool(report.problems)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or nobody reads what is printed any more
         kept = False
         raise
     finally:
@@ -109,6 +109,7 @@ class Scene:
     killing: bool = False
 
     async def play(self) -> Report:
+        self.expected = expect(((message.at, message.value) for message in self.week.messages), as_of=END_MS)
         if self.broker.transactional:
             self._create_topics()
         real_ms = time.time_ns() // 1_000_000 + int(START_SECONDS * 1000)
@@ -212,7 +213,7 @@ class Scene:
     def _compare(self) -> Report:
         return compare(
             self.watch.seen,
-            expect(((message.at, message.value) for message in self.week.messages), as_of=END_MS),
+            self.expected,
             settle_ms=self.source.settle_ms,
             factor=self.options.speed,
             outage=self.outage,

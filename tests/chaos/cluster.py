@@ -4,13 +4,14 @@ import asyncio
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.partitioner import murmur2
+from aiokafka.structs import RecordMetadata
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from promisewatch.brokers import ApacheKafka
@@ -64,6 +65,8 @@ class Cluster:
         self.workers: dict[str, Child] = {}
         self.restarts = 0
         self.slowest_ms = 0
+        self.orders = 0
+        self._living = False
         self.log: dict[int, list[tuple[int, Event]]] = {partition: [] for partition in range(PARTITIONS)}
         self._wanted: set[str] = set()
         self._faults: list[str] = []
@@ -138,31 +141,47 @@ class Cluster:
 
     # What the source does
 
-    async def feed(self, messages: Sequence[Sent]) -> None:
-        """Publish, and return when all is acknowledged."""
-        pending = [
-            await self.producer.send(self.topic, sent.value, key=sent.event.subject.encode()) for sent in messages
-        ]
-        for sent, done in zip(messages, await asyncio.gather(*pending), strict=True):
+    async def feed(self, messages: Sequence[Sent], complete_until: int | None = None) -> None:
+        """Publish, and return when all is acknowledged; `complete_until` follows as a marker on every partition."""
+        await self.feed_all([(messages, complete_until)])
+
+    async def feed_all(self, parts: Iterable[tuple[Sequence[Sent], int | None]]) -> None:
+        """Publish one part after the other, in order, and return when all of it is acknowledged."""
+        events: list[Event] = []
+        pending: list[Awaitable[RecordMetadata]] = []
+        markers: list[Awaitable[RecordMetadata]] = []
+        for messages, complete_until in parts:
+            for sent in messages:
+                key = sent.event.subject.encode()
+                pending.append(await self.producer.send(self.topic, sent.value, key=key))
+                events.append(sent.event)
+            if complete_until is not None:
+                for partition in range(PARTITIONS):
+                    headers = marker_headers(complete_until)
+                    markers.append(await self.producer.send(self.topic, b"", partition=partition, headers=headers))
+        for event, done in zip(events, await asyncio.gather(*pending), strict=True):
             self.lag.acknowledged(done.partition, done.offset)
-            self.log[done.partition].append((done.offset, sent.event))
+            self.log[done.partition].append((done.offset, event))
+        await asyncio.gather(*markers)
 
-    async def mark(self, instant_ms: int) -> None:
-        """Say on every partition that everything dated before `instant_ms` has been sent."""
-        pending = [
-            await self.producer.send(self.topic, b"", partition=partition, headers=marker_headers(instant_ms))
-            for partition in range(PARTITIONS)
-        ]
-        await asyncio.gather(*pending)
+    @asynccontextmanager
+    async def live(self, world: World, orders: int) -> AsyncIterator[None]:
+        """Meanwhile feed at the machine's own time, `orders` new ones (see `orders`) every 50 ms, without a gap."""
+        self.orders = orders
+        self._living = True
+        feeding = asyncio.create_task(self._live(world))
+        try:
+            yield
+        finally:
+            self._living = False
+            await feeding
 
-    async def live(self, world: World, *, seconds: float, orders: int = 10) -> None:
-        """Feed at the machine's own time, `orders` new ones every 50 ms, and note how long the slowest step took."""
-        until = time.monotonic() + seconds
-        began = world.now
-        while time.monotonic() < until:
-            await self.feed(world.advance(now_ms(), orders))
-            self.slowest_ms = max(self.slowest_ms, now_ms() - began)
+    async def _live(self, world: World) -> None:
+        """Notes how long the slowest step took: an event may have waited that long before it was in the log."""
+        while self._living:
             began = world.now
+            await self.feed(world.advance(now_ms(), self.orders))
+            self.slowest_ms = max(self.slowest_ms, now_ms() - began)
             await asyncio.sleep(0.05)
 
     @property
@@ -187,14 +206,16 @@ class Cluster:
                 raise AssertionError(f"waited {patience:.0f} s for: {what}; lag {self.lag.behind()}\n{words}")
             await asyncio.sleep(pause)
 
+    def has_opened(self, name: str) -> bool:
+        """Whether this worker has ever been given a partition."""
+        return "partition opened" in self.workers[name].log.read_text()
+
     async def finish(self, world: World) -> int:
         """End the world with one last broken promise a partition and wait for those; returns the last due."""
         last = max(verdict.due for verdict in world.verdicts(world.now).values()) + 1
         last = max(last, world.now + 1_000)
         subjects = one_a_partition(self.run).values()
-        await self.feed(world.sentinels(subjects, last))
-        if self.frontier == "markers":
-            await self.mark(last + 1)
+        await self.feed(world.sentinels(subjects, last), last + 1 if self.frontier == "markers" else None)
         waited = {("deliver", subject) for subject in subjects}
         await self.until("the last breach of every partition", lambda: waited <= self._breached())
         return last

@@ -9,9 +9,9 @@ from promisewatch.brokers import ApacheKafka
 from schemas.errors import BrokerUnavailable
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def broker() -> Iterator[ApacheKafka]:
-    """Apache Kafka for one module. Who stops it starts it again."""
+    """Apache Kafka for all tests here. Who stops it starts it again."""
     own = ApacheKafka()
     try:
         own.start()

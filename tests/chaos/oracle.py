@@ -20,7 +20,7 @@ AHEAD_MS = 1_000
 CONFIRM_MS = 5_000
 LABEL_MS = 2_000
 ORPHAN_TTL_MS = 20_000
-LONGEST_MS = 8_000
+LONGEST_MS = 6_000
 """No promise runs longer than this."""
 
 BOOK = """

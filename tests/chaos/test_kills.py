@@ -10,21 +10,21 @@ import pytest
 
 from promisewatch.brokers import ApacheKafka
 from tests.chaos.cluster import PARTITIONS, SESSION_SECONDS, Cluster, check, cluster, kill_under_load, now_ms
-from tests.chaos.oracle import World
+from tests.chaos.oracle import CONFIRM_MS, LONGEST_MS, World
 
 pytestmark = [pytest.mark.kafka]
 
 BASE_MS = 1_777_000_000_000
 """Any past instant: the recorded time of a run whose source tells by markers how far it is complete."""
-STEP_MS = 10_000
-ORDERS_A_STEP = 400
 WORKERS = ("one", "two")
 
 
-async def step(one: Cluster, world: World, orders: int = ORDERS_A_STEP) -> None:
-    """Ten more seconds of recorded time: the events, then the marker that they are complete."""
-    await one.feed(world.advance(world.now + STEP_MS, orders))
-    await one.mark(world.complete_until)
+async def step(one: Cluster, world: World) -> None:
+    """Ten more seconds of recorded time in one burst: every second its events, then a marker that says so.
+
+    Now and then that marker is the very instant of an event still to come, and of a due.
+    """
+    await one.feed_all([(world.advance(world.now + 1_000, 40), world.complete_until) for _ in range(10)])
 
 
 async def survive_kills(one: Cluster, world: World, random: Random, kills: int, *, static: bool = True) -> list[int]:
@@ -86,7 +86,7 @@ async def test_a_worker_stopped_past_its_session_and_continued_writes_nothing_mo
         for name in WORKERS:
             one.start(name, static=False)
         await step(one, world)
-        await one.until("both workers at work", lambda: one.lag.partitions_processed() == PARTITIONS)
+        await one.until("both workers at work", lambda: all(map(one.has_opened, WORKERS)))
         await step(one, world)
         one.pause("one")
         stopped_at = time.monotonic()
@@ -105,18 +105,21 @@ async def test_an_outage_of_all_workers_with_a_backlog_causes_no_false_breach(
     """All workers are gone while promises fall due and are kept; on their return the clock alone proves nothing."""
     run = unique("outage")
     async with cluster(broker, tmp_path, run, frontier="clock", settle_ms=2_000) as one:
+        for name in WORKERS:
+            one.start(name)
         world = World(seed, now_ms(), run)
-        for name in WORKERS:
-            one.start(name)
-        await one.live(world, seconds=6)
-        await one.until("a breach before the outage", lambda: bool(one.watch.seen.breaches))
-        for name in WORKERS:
-            one.kill(name)
-        await one.live(world, seconds=10)
-        for name in WORKERS:
-            one.start(name)
-        await one.live(world, seconds=4)
-        await one.live(world, seconds=7, orders=0)
+        async with one.live(world, orders=10):
+            await one.until("a breach before the outage", lambda: bool(one.watch.seen.breaches))
+            for name in WORKERS:
+                one.kill(name)
+            one.orders = 40
+            await asyncio.sleep(8)
+            for name in WORKERS:
+                one.start(name)
+            backlog = one.lag.ends()
+            await one.until("the backlog to be read", lambda: one.lag.behind(backlog) <= 2 * PARTITIONS)
+            one.orders = 0
+            await asyncio.sleep((LONGEST_MS + CONFIRM_MS) / 1000)
         await check(one, world, await one.finish(world) + 1)
 
 
