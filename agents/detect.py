@@ -5,6 +5,7 @@ the core says in transactions; it decides nothing itself.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +27,15 @@ from streams.app import BatchApp, StreamSettings, build_app
 from streams.deadletters import dead_letter
 from streams.emit import Outgoing, PartitionProducer
 from streams.frontier import Marks
+from streams.logs import trace_id
 
-log = structlog.get_logger("promisewatch.detect")
+log_name = "promisewatch.detect"
+log = structlog.get_logger(log_name)
 
 SLICE_RECORDS = 5_000
 """A transaction holds at most about this many published events and changed records."""
+LOOK_EVERY = 64
+"""Records processed between two looks at whether a slice is full."""
 YIELD_EVERY = 500
 """Records processed before other lanes and the heartbeat get a turn."""
 CHECKPOINT_EVERY = 50_000
@@ -92,9 +97,10 @@ class DetectPartition:
                 await self._marker(record)
             else:
                 self._event(record, now)
-            if core.pending + len(self._bad) >= SLICE_RECORDS:
+            if not index % LOOK_EVERY and core.pending + len(self._bad) >= SLICE_RECORDS:
                 await self._commit(record.offset + 1)
         await self._commit(next_offset)
+        metrics.RECORDS.labels(topic=self._source.topic).inc(len(records))
 
     def _event(self, record: Any, now: int) -> None:
         core = self._core
@@ -138,6 +144,7 @@ class DetectPartition:
             partition=record.partition,
             offset=record.offset,
             reason=error.reason,
+            trace_id=trace_id(record.headers),
         )
 
     def mark(self, clock_ms: int, end_offset: int) -> None:
@@ -162,6 +169,7 @@ class DetectPartition:
         await self._drain(self._next_offset)
         lag_ms = self._app.clock.now_ms() - frontier
         metrics.FRONTIER_LAG.labels(partition=str(self._partition)).set(lag_ms / 1_000)
+        metrics.TIMERS.labels(partition=str(self._partition)).set(self._core.timers)
 
     async def _drain(self, next_offset: int) -> None:
         """Publish everything whose fire time the frontier has passed, slice by slice."""
@@ -211,13 +219,29 @@ class DetectPartition:
             metrics.EVENTS.labels(topic=topic, outcome=outcome).inc(count)
         for reason, count in self._bad_reasons.items():
             metrics.DEAD_LETTERS.labels(topic=topic, reason=reason).inc(count)
+        statuses = Counter((publication.promise, publication.status) for publication in batch.publications)
+        for (promise, status), count in statuses.items():
+            metrics.OUTCOMES.labels(promise=promise, status=status).inc(count)
+        talkative = logging.getLogger(log_name).isEnabledFor(logging.DEBUG)
         for publication in batch.publications:
             if publication.kind != "breached" or publication.breached_at is None:
                 continue
-            metrics.BREACHES.labels(promise=publication.promise, severity=publication.severity).inc()
+            example = {"event_id": publication.id}  # an exemplar of OpenMetrics: the way from a graph to an event
+            metrics.BREACHES.labels(promise=publication.promise, severity=publication.severity).inc(exemplar=example)
             delay_ms = now - publication.breached_at - self._source.settle_ms
             if self._core.mode(publication) == "live":
-                metrics.DETECTION_DELAY.observe(max(0, delay_ms) / 1_000)
+                metrics.DETECTION_DELAY.observe(max(0, delay_ms) / 1_000, exemplar=example)
+            if talkative:
+                log.debug(
+                    "breach published",
+                    promise=publication.promise,
+                    subject=publication.subject,
+                    event_id=publication.id,
+                    partition=self._partition,
+                )
+
+    def hurry(self) -> None:
+        """Go on: a batch takes milliseconds."""
 
     async def close(self) -> None:
         """Let go of the partition."""

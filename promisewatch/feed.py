@@ -7,51 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from promisewatch.console import (
-    BookOption,
-    BootstrapOption,
-    OutputFormat,
-    OutputOption,
-    print_json,
-    progress,
-    stderr,
-    stdout,
-)
+from promisewatch.configuring import configured
+from promisewatch.console import OutputFormat, print_json, progress, stderr, stdout
 from promisewatch.feeding import MARKER_EVERY_S, Counts, Event, Feeder, Pace, Topic, in_blocks, plan, read_events
 from promisewatch.recordings import parse_recording
+from promisewatch.settings import FeedSettings
 from schemas.book import load_book
 from schemas.decoding import Decoder
-from schemas.instants import format_instant, parse_instant
+from schemas.instants import format_instant
 
 
-def read_as_of(text: str | None) -> int | None:
-    """UTC milliseconds of an RFC 3339 instant."""
-    if text is None:
-        return None
-    try:
-        return parse_instant(text, None)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--as-of") from error
-
-
+@configured(FeedSettings)
 def feed(
-    book: BookOption,
-    bootstrap_server: BootstrapOption,
+    settings: FeedSettings,
     files: Annotated[
         list[str],
         typer.Argument(metavar="[SOURCE=]FILE...", help="Recordings: .jsonl, plain, .gz or .zst.", show_default=False),
     ],
-    speed: Annotated[
-        float | None, typer.Option(min=0.001, help="Play recorded time so many times as fast. Default: no waiting.")
-    ] = None,
-    as_of: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="Leave out later events; the last marker says this instant.")
-    ] = None,
-    markers: Annotated[
-        bool | None,
-        typer.Option("--markers/--no-markers", help="Send frontier markers. Default: if the source says so."),
-    ] = None,
-    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Send a recording of events to the topic of its source, keyed as the book says.
 
@@ -60,10 +32,10 @@ def feed(
     hold them; the worker puts them into the dead letters.
 
     Exit codes: 0 sent and acknowledged; 1 no such topic; 65 a book, recording or event cannot be used; 66 no such
-    file; 69 no broker.
+    file; 69 no broker; 78 a setting is wrong, or Kafka refuses the login or a permission.
     """
-    until = read_as_of(as_of)
-    loaded = load_book(book)
+    until, speed = settings.as_of, settings.speed
+    loaded = load_book(settings.book)
     recordings = [parse_recording(text, sorted(loaded.sources)) for text in files]
     source = loaded.sources[recordings[0].source]
     decoder = Decoder(loaded)
@@ -73,17 +45,17 @@ def feed(
     def blocks(counts: Counts, report: Callable[[int], None]) -> Iterator[list[Event]]:
         return in_blocks(read_events(recordings, decoder, until, counts, report), span_ms)
 
-    topic = Topic(bootstrap_server, source.topic)
+    topic = Topic(settings.bootstrap_server, source.topic, settings.security)
     with progress("reading", total) as meter:
         planned = plan(blocks(Counts(), meter.at), until)
     counts = Counts()
-    wanted = source.frontier == "markers" if markers is None else markers
+    wanted = source.frontier == "markers" if settings.markers is None else settings.markers
     began = time.monotonic()
     with progress("sending", total) as meter:
         pace = None if speed is None else Pace(speed)
         Feeder(topic, planned, counts, markers=wanted, pace=pace).feed(blocks(counts, meter.at))
     summary = summarize(topic, planned.first, planned.end, counts, time.monotonic() - began)
-    if output is OutputFormat.JSON:
+    if settings.output is OutputFormat.JSON:
         print_json(summary)
     else:
         for name, value in summary.items():

@@ -16,9 +16,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from promisewatch.recordings import Recording, read_lines
 from schemas.decoding import Decoder
-from schemas.errors import BrokerUnavailable, EventError, InputError, PromisewatchError, TopicsError
+from schemas.errors import BrokerUnavailable, EventError, InputError, PromisewatchError, SettingsError, TopicsError
 from schemas.exits import ExitCode
 from schemas.markers import marker_headers
+from streams.security import NO_SECURITY, KafkaSecurity
 
 BLOCK_LINES_MAX = 1000
 MARKER_EVERY_S = 0.25
@@ -27,6 +28,14 @@ EVENT_BYTES_MAX = 100 * 1024 * 1024
 """The producer's own limit. Above any sensible broker's, which is the one that decides."""
 ANSWER_TIMEOUT_S = 5.0
 DELIVERY_TIMEOUT_S = 60.0
+REFUSALS = frozenset({
+    KafkaError._AUTHENTICATION,  # noqa: SLF001 -- its name for an error of the library itself
+    KafkaError._SSL,  # noqa: SLF001 -- likewise
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+})  # fmt: skip
+"""What trying again does not change: somebody has to mend credentials, certificates or permissions."""
 
 
 class Event(NamedTuple):
@@ -158,11 +167,13 @@ class Pace:
 class Topic:
     """One topic to send to. Records of one partition keep their order, and none is sent twice (idempotent producer)."""
 
-    def __init__(self, bootstrap_server: str, topic: str) -> None:
-        """Connect. Raises BrokerUnavailable, or TopicsError if there is no such topic."""
+    def __init__(self, bootstrap_server: str, topic: str, security: KafkaSecurity = NO_SECURITY) -> None:
+        """Connect. Raises BrokerUnavailable, SettingsError if refused, or TopicsError if there is no such topic."""
         self.name = topic
         self._address = bootstrap_server
         self._failure: PromisewatchError | None = None
+        self._refusal: KafkaError | None = None
+        self._who = security.username
         self._producer = Producer({
             "bootstrap.servers": bootstrap_server,
             "acks": "all",
@@ -173,11 +184,16 @@ class Topic:
             "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
             "delivery.report.only.error": True,
             "log_level": 0,  # what matters is raised
+            "error_cb": self._noticed,
+            **security.librdkafka(),
         })  # fmt: skip
         try:
             topics = self._producer.list_topics(timeout=ANSWER_TIMEOUT_S).topics
         except KafkaException as error:
+            self._producer.poll(0)  # hear why
             raise self._unavailable(error.args[0]) from error
+        if topic in topics and topics[topic].error is not None:
+            raise self._unavailable(topics[topic].error)
         if topic not in topics:
             raise TopicsError(
                 f"there is no topic {topic} on {bootstrap_server}; `promisewatch topics create` can make it",
@@ -226,7 +242,16 @@ class Topic:
         else:
             self._failure = self._unavailable(error)
 
-    def _unavailable(self, error: KafkaError) -> BrokerUnavailable:
+    def _noticed(self, error: KafkaError) -> None:
+        """Keep why connections fail: what is raised later only says that no broker answered in time."""
+        if error.code() in REFUSALS:
+            self._refusal = error
+
+    def _unavailable(self, error: KafkaError) -> PromisewatchError:
+        refused = error if error.code() in REFUSALS else self._refusal
+        if refused is not None:
+            who = f"sasl_username {self._who!r}" if self._who else "this client"
+            return SettingsError(f"Kafka at {self._address} refuses {who}: {refused.str()}")
         return BrokerUnavailable(f"the broker at {self._address} cannot be used: {error.str()}")
 
 

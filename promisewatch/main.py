@@ -23,6 +23,8 @@ SUMMARIES = {
     "feed": "Send a recording of events to Kafka, with frontier markers.",
     "worker": "Run a detector: events in, proved breaches out.",
     "notifier": "Run a notifier: breaches in, somebody told.",
+    "redrive": "Send dead letters back to the topic they came from.",
+    "config": "Show the settings in force, and where each comes from.",
     "kafka": "Run a local single-node Apache Kafka in the foreground.",
     "demo": "Play a web shop's week through the whole pipeline.",
 }

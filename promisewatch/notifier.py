@@ -1,94 +1,46 @@
 """`promisewatch notifier`: one notifier process."""
 
-from enum import StrEnum
-from pathlib import Path
-from typing import Annotated
+from promisewatch.configuring import configured
+from promisewatch.settings import NotifierSettings
 
-import typer
-
-from promisewatch.console import BootstrapOption
-from promisewatch.worker import (
-    ClockOption,
-    InstanceOption,
-    LogFormat,
-    LogFormatOption,
-    SessionOption,
-    StateDirOption,
-    StoreKind,
-    StoreOption,
-    TransactionsOption,
-)
+RECORDS_IN_HAND_MAX = 2_000
+POLL_RECORDS_MAX = 500
+"""A notifier is as fast as the other side: what it cannot tell yet waits in Kafka, not in memory."""
 
 
-class ChannelKind(StrEnum):
-    """Where notifications go."""
+@configured(NotifierSettings)
+def notifier(settings: NotifierSettings) -> None:
+    """Run a notifier: breaches in, somebody told, on the console or by signed webhooks.
 
-    CONSOLE = "console"
+    A webhook is tried again while that may help; what cannot be delivered goes to promisewatch.notifications.dlq, from
+    where `promisewatch redrive` sends it back.
 
+    Every option is also an environment variable: --state-dir is PROMISEWATCH_STATE_DIR (see `promisewatch config`).
 
-def notifier(
-    bootstrap_server: BootstrapOption,
-    app_id: Annotated[
-        str, typer.Option("--app-id", help="Consumer group and prefix of the changelog topic.")
-    ] = "promisewatch-notifier",
-    state_dir: StateDirOption = Path("notifier-state"),
-    store: StoreOption = StoreKind.ROCKSDB,
-    channel: Annotated[ChannelKind, typer.Option("--channel", help="Where notifications go.")] = ChannelKind.CONSOLE,
-    max_age: Annotated[
-        str, typer.Option("--max-age", help="Breaches older than this are recorded, but nobody is told: 90m, 12h, 7d.")
-    ] = "7d",
-    clock: ClockOption = "system",
-    transactions: TransactionsOption = True,
-    instance_id: InstanceOption = None,
-    session_timeout: SessionOption = 45.0,
-    log_format: LogFormatOption = LogFormat.CONSOLE,
-) -> None:
-    """Run a notifier: breaches in, somebody told.
-
-    Ends with 75 when it must be started again (nothing is lost, nothing is told twice), 78 when topics or stored state
-    do not fit.
+    Ends with 0 after SIGTERM, 75 when it must be started again (nothing is lost, nothing is told twice), 78 when
+    topics, settings or stored state do not fit or Kafka refuses the login.
     """
-    import asyncio
+    from dataclasses import replace
 
-    from agents.channels.console import ConsoleChannel
     from agents.notify import NotifySettings, build_notifier
-    from schemas.instants import parse_duration
+    from promisewatch.channels import channel_of, policy_of
+    from promisewatch.running import begin, run_member
     from schemas.topics import BREACHES, NOTIFICATIONS, dlq, notifier_changelog
-    from streams.app import StreamSettings
-    from streams.clock import parse_clock
-    from streams.logs import configure_logging
-    from streams.preflight import check_copartitioned, connect, partition_counts
-    from streams.worker import run
+    from streams.app import BatchApp, StreamSettings
 
-    configure_logging(log_format.value)
-    try:
-        the_clock = parse_clock(clock)
-        notify = NotifySettings(max_age_ms=parse_duration(max_age))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    changelog = notifier_changelog(app_id)
+    channel, policy = channel_of(settings), policy_of(settings)
+    health = begin(settings)
 
-    async def look() -> int:
-        offsets = await connect(bootstrap_server)
-        try:
-            topics = [BREACHES, NOTIFICATIONS, dlq(BREACHES), changelog]
-            return check_copartitioned(BREACHES, await partition_counts(offsets, topics))
-        finally:
-            await offsets.stop()
+    def build(streams: StreamSettings) -> BatchApp:
+        bounded = replace(streams, records_in_hand_max=RECORDS_IN_HAND_MAX, poll_records_max=POLL_RECORDS_MAX)
+        return build_notifier(bounded, NotifySettings(settings.max_age), channel, policy)
 
-    settings = StreamSettings(
-        bootstrap_server=bootstrap_server,
-        app_id=app_id,
+    run_member(
+        settings,
+        health,
         topic=BREACHES,
-        changelog=changelog,
-        partitions=asyncio.run(look()),
+        topics=[NOTIFICATIONS, dlq(BREACHES), dlq(NOTIFICATIONS)],
+        changelog=notifier_changelog(settings.app_id),
         table="notified",
-        state_dir=state_dir,
-        store=store.value,
-        transactions=transactions,
-        instance_id=instance_id,
-        session_timeout=session_timeout,
-        clock=the_clock,
+        build=build,
     )
-    channels = {ChannelKind.CONSOLE: ConsoleChannel}
-    run(build_notifier(settings, notify, channels[channel]()))

@@ -9,13 +9,22 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from schemas.errors import BrokerUnavailable, TopicsError
 from schemas.topics import TopicSpec, required
+from streams.refusals import diagnose, refusal
+from streams.security import NO_SECURITY, KafkaSecurity
 
 REQUEST_TIMEOUT_MS = 15_000
 TOPIC_ALREADY_EXISTS = 36
+FORBIDDEN = {TopicAuthorizationFailedError.errno, ClusterAuthorizationFailedError.errno}
 APPEAR_TIMEOUT_S = 15.0
 APPEAR_POLL_S = 0.1
 REPLICAS_FOR_TWO_IN_SYNC = 3
@@ -109,6 +118,8 @@ class TopicAdmin:
         configs = {}
         for response in responses:
             for code, message, _, name, entries in response.resources:
+                if code in FORBIDDEN:
+                    raise for_code(code)({name})
                 if code != 0:
                     raise TopicsError(f"{name}: settings cannot be read: {message or for_code(code).__name__}")
                 configs[name] = {entry[0]: entry[1] for entry in entries}
@@ -119,6 +130,8 @@ class TopicAdmin:
         new = [NewTopic(spec.name, spec.partitions or 1, replicas, topic_configs=spec.configs) for spec in specs]
         response = await self._client.create_topics(new)
         for name, code, message in response.topic_errors:
+            if code in FORBIDDEN:
+                raise for_code(code)({name})
             if code not in {0, TOPIC_ALREADY_EXISTS}:
                 raise TopicsError(f"{name}: not created: {message or for_code(code).__name__}")
         names = [spec.name for spec in specs]
@@ -128,17 +141,24 @@ class TopicAdmin:
 
 
 @asynccontextmanager
-async def topic_admin(bootstrap_server: str) -> AsyncIterator[TopicAdmin]:
-    """Connected while the block runs. Raises BrokerUnavailable if nobody answers, or stops answering."""
+async def topic_admin(bootstrap_server: str, security: KafkaSecurity = NO_SECURITY) -> AsyncIterator[TopicAdmin]:
+    """Connected while the block runs.
+
+    Raises BrokerUnavailable if nobody answers, or stops answering; SettingsError if the broker refuses us.
+    """
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would log is raised as well
-    client: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap_server, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    connection = {"bootstrap_servers": bootstrap_server, **security.aiokafka()}
+    client: Any = AIOKafkaAdminClient(**connection, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         try:
             await client.start()
         except ValueError as error:  # what aiokafka makes of a malformed address
             raise BrokerUnavailable(f"{bootstrap_server!r} is no broker's address: expected HOST:PORT") from error
         yield TopicAdmin(client)
-    except (KafkaError, TimeoutError) as error:
+    except (KafkaError, TimeoutError, OSError) as error:
+        refused = refusal(error, connection) or await diagnose(connection)
+        if refused is not None:
+            raise refused from error
         raise BrokerUnavailable(f"no Kafka broker at {bootstrap_server}: {error or type(error).__name__}") from error
     finally:
         await client.close()

@@ -8,7 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from promisewatch.console import BookOption, BootstrapOption, OutputFormat, OutputOption, print_json, stderr, stdout
+from promisewatch.configuring import configured
+from promisewatch.console import OutputFormat, print_json, stderr, stdout
+from promisewatch.settings import TopicsSettings
 from promisewatch.topic_admin import Checked, compare, topic_admin, wanted
 from schemas.book import load_book
 from schemas.errors import TopicsError
@@ -23,33 +25,23 @@ class Action(StrEnum):
     CHECK = "check"
 
 
+@configured(TopicsSettings)
 def topics(
-    book: BookOption,
-    bootstrap_server: BootstrapOption,
+    settings: TopicsSettings,
     action: Annotated[Action, typer.Argument(help="Create what is missing, or only look.")] = Action.CHECK,
-    app_id: Annotated[
-        str, typer.Option(help="Application id of the worker, which names its changelog.")
-    ] = "promisewatch",
-    partitions: Annotated[
-        int | None,
-        typer.Option(min=1, help="Partitions of the source topic, which `create` then makes if it is absent."),
-    ] = None,
-    replication_factor: Annotated[
-        int | None, typer.Option(min=1, help="Replicas of each topic (create: default 1; check: default any).")
-    ] = None,
-    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create the topics of a book on Kafka, or check them.
 
     Every topic has as many partitions as the source topic. An existing topic is never changed: where it differs from
     what is required, that is shown. From three replicas on, all but one must be in sync for a write to count.
 
-    Exit codes: 0 in order; 1 something is missing or differs; 65, 66 the book is wrong or absent; 69 no broker.
+    Exit codes: 0 in order; 1 something is missing or differs; 65, 66 the book is wrong or absent; 69 no broker; 78 a
+    setting is wrong, or Kafka refuses the login or a permission.
     """
-    sources = sorted({source.topic for source in load_book(book).sources.values()})
-    checked, notes = asyncio.run(settle(action, bootstrap_server, sources, app_id, partitions, replication_factor))
+    sources = sorted({source.topic for source in load_book(settings.book).sources.values()})
+    checked, notes = asyncio.run(settle(action, settings, sources))
     in_order = all(topic.in_order for topic in checked)
-    if output is OutputFormat.JSON:
+    if settings.output is OutputFormat.JSON:
         print_json({"ok": in_order, "notes": notes, "topics": [as_json(topic) for topic in checked]})
     else:
         show(checked)
@@ -58,11 +50,11 @@ def topics(
     raise typer.Exit(ExitCode.OK if in_order else ExitCode.DIFFERENT)
 
 
-async def settle(
-    action: Action, address: str, sources: list[str], app_id: str, partitions: int | None, replicas: int | None
-) -> tuple[list[Checked], list[str]]:
+async def settle(action: Action, settings: TopicsSettings, sources: list[str]) -> tuple[list[Checked], list[str]]:
     """Check every topic, creating the missing ones first if asked to. Returns what was found, and notes on it."""
-    async with topic_admin(address) as admin:
+    address, replicas = settings.bootstrap_server, settings.replication_factor
+    partitions = settings.partitions
+    async with topic_admin(address, settings.security) as admin:
         present = await admin.find(sources)
         if partitions is None:
             absent = [topic for topic in sources if topic not in present]
@@ -73,7 +65,7 @@ async def settle(
                     ExitCode.DIFFERENT,
                 )
             partitions = max(found.partitions for found in present.values())
-        specs = wanted(sources, app_id, partitions, replicas)
+        specs = wanted(sources, settings.app_id, partitions, replicas)
         found = await admin.find([spec.name for spec in specs])
         silent = any(topic.configs is None for topic in found.values())
         missing = [spec for spec in specs if spec.name not in found]

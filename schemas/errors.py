@@ -5,6 +5,7 @@ PromisewatchError            message and exit code; printed as one line, never a
 ├── BookError                the promise book has problems, all of them listed          (DATA)
 ├── EventError               one event cannot be used; it goes to the dead letters      (DATA)
 ├── StateError               stored state does not fit this program or this book        (CONFIG)
+├── SettingsError            a setting is wrong, unknown, missing, or refused by Kafka  (CONFIG)
 ├── TopicsError              topics are missing or differ from what is required         (CONFIG)
 ├── BrokerUnavailable        no broker answers                                          (UNAVAILABLE)
 └── RestartNeeded            this process must stop and be started again                (RESTART)
@@ -72,6 +73,12 @@ class EventError(PromisewatchError):
 
 class StateError(PromisewatchError):
     """Stored state of another format, or state that needs a promise version the book no longer has."""
+
+    exit_code = ExitCode.CONFIG
+
+
+class SettingsError(PromisewatchError):
+    """A setting is wrong, unknown or missing, or Kafka refuses who we say we are."""
 
     exit_code = ExitCode.CONFIG
 

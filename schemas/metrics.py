@@ -8,9 +8,14 @@ from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+RECORDS = Counter(
+    "promise_records",
+    "Source records durably processed, whatever became of them.",
+    ["topic"],
+)
 EVENTS = Counter(
     "promise_events",
-    "Source events processed, by what became of them (stored, duplicate, unknown_type, irrelevant, conflict, ...).",
+    "Source events with which something was the matter, by what (duplicate, unknown_type, irrelevant, conflict, ...).",
     ["topic", "outcome"],
 )
 DEAD_LETTERS = Counter(
@@ -35,8 +40,57 @@ FRONTIER_LAG = Gauge(
 )
 NOTIFICATIONS = Counter(
     "promise_notifications",
-    "Decisions and deliveries of the notifier, by channel and outcome (sent, skipped, unknown, repeated).",
+    "Decisions and deliveries of the notifier, by channel and outcome (sent, skipped, unknown, failed, repeated).",
     ["channel", "outcome"],
+)
+LAG_RECORDS = Gauge(
+    "promise_lag_records",
+    "Records of an owned partition that are readable and not yet processed.",
+    ["partition"],
+)
+STALLED = Gauge(
+    "promise_stalled_seconds",
+    "Seconds an owned partition has had something to read without making progress; 0 where it moves or is idle.",
+    ["partition"],
+)
+TIMERS = Gauge(
+    "promise_timers",
+    "Entries on the timer heap of an owned partition: about one for each subject of which anything is kept.",
+    ["partition"],
+)
+OUTCOMES = Counter(
+    "promise_outcomes",
+    "Verdicts published, by promise and status (kept, breached, fulfilled_late, released, void).",
+    ["promise", "status"],
+)
+TRANSACTION = Histogram(
+    "promise_transaction_seconds",
+    "Seconds from the start of a transaction (on a broker without: of a write) to its commit; its count is the number.",
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+PARTITIONS = Gauge(
+    "promise_partitions",
+    "Partitions that this process owns and has opened.",
+)
+REBALANCES = Counter(
+    "promise_rebalances",
+    "Times that partitions were handed out to this process, the first time included.",
+)
+RESTORED = Counter(
+    "promise_restored_records",
+    "Changelog records read to restore the state of partitions.",
+)
+RESTORE_REMAINING = Gauge(
+    "promise_restore_remaining_records",
+    "Changelog offsets that a restore now running has still to pass; 0 when none runs.",
+)
+CLOCK_HELD_BACK = Counter(
+    "promise_clock_held_back",
+    "Readings of the machine's clock that had jumped ahead and were held back.",
+)
+READY = Gauge(
+    "promise_ready",
+    "1 while /readyz says yes: partitions are open and nothing is being rebalanced or restored.",
 )
 BUILD_INFO = Gauge(
     "promise_build_info",
@@ -44,4 +98,48 @@ BUILD_INFO = Gauge(
     ["version"],
 )
 
-CATALOGUE = (EVENTS, DEAD_LETTERS, BREACHES, DETECTION_DELAY, FRONTIER_LAG, NOTIFICATIONS, BUILD_INFO)
+PARTITION_GAUGES = (FRONTIER_LAG, LAG_RECORDS, STALLED, TIMERS)
+"""What is said about single partitions, and no longer by a process that has lost them."""
+
+
+def forget_partition(partition: int) -> None:
+    """Stop telling about a partition that is no longer ours: its last value would be read as today's."""
+    for gauge in PARTITION_GAUGES:
+        gauge.remove(str(partition))
+
+
+CATALOGUE = (
+    RECORDS,
+    EVENTS,
+    DEAD_LETTERS,
+    BREACHES,
+    OUTCOMES,
+    DETECTION_DELAY,
+    FRONTIER_LAG,
+    LAG_RECORDS,
+    STALLED,
+    TIMERS,
+    TRANSACTION,
+    PARTITIONS,
+    REBALANCES,
+    RESTORED,
+    RESTORE_REMAINING,
+    CLOCK_HELD_BACK,
+    NOTIFICATIONS,
+    READY,
+    BUILD_INFO,
+)
+"""Every metric, in the order of the generated reference."""
+
+LABELS = {
+    "topic": "topics of the book's sources",
+    "outcome": "fixed words of the program",
+    "reason": "fixed words of the program",
+    "promise": "promises of the book",
+    "severity": "low, medium, high, critical",
+    "status": "fixed words of the program",
+    "partition": "partitions of the input topic",
+    "channel": "channels of the notifier",
+    "version": "the program's version",
+}
+"""Every label there is, and what bounds the number of its values. Never an id: those are exemplars (OpenMetrics)."""

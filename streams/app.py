@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -14,11 +14,13 @@ from mode.utils.objects import cached_property
 from streams.clock import Clock, SteadyClock, SystemClock
 from streams.emit import Outgoing, PartitionProducer
 from streams.failure import end_process
+from streams.health import Health, HealthWatch
 from streams.intake import BatchConsumer, BatchTopic, BatchTransport
 from streams.offsets import LogOffsets
 from streams.partitions import PartitionHandler, Partitions
 from streams.recovery import BatchTableManager, PartitionTable
 from streams.restore import restore
+from streams.security import NO_SECURITY, KafkaSecurity
 from streams.store import MemoryStore, PartitionStore, RocksStore
 
 
@@ -44,11 +46,16 @@ class StreamSettings:
     poll_records_max: int = 4_000
     fetch_max_wait_ms: int = 50
     clock: Clock = field(default_factory=SystemClock)
+    security: KafkaSecurity = NO_SECURITY
+
+    def with_partitions(self, partitions: int) -> "StreamSettings":
+        """Return the same settings for an input topic with this many partitions."""
+        return replace(self, partitions=partitions)
 
     @property
     def client(self) -> dict[str, Any]:
         """Settings of every Kafka client besides Faust's own."""
-        return {"bootstrap_servers": self.bootstrap_server, "client_id": self.app_id}
+        return {"bootstrap_servers": self.bootstrap_server, "client_id": self.app_id, **self.security.aiokafka()}
 
 
 OpenPartition: TypeAlias = Callable[["BatchApp", int, PartitionProducer], Awaitable[PartitionHandler]]
@@ -63,6 +70,7 @@ class BatchApp(faust.App):
     offsets: LogOffsets
     store: PartitionStore
     clock: Clock
+    health: Health
     read_committed = True
     fetch_max_wait_ms = 50
     records_in_hand_max = 50_000
@@ -160,7 +168,8 @@ def build_app(
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     app = BatchApp(
         settings.app_id,
-        broker=f"kafka://{settings.bootstrap_server}",
+        broker=";".join(f"kafka://{server.strip()}" for server in settings.bootstrap_server.split(",")),
+        broker_credentials=credentials(settings.security),
         store="memory://",
         datadir=settings.state_dir / "faust",
         TableManager=BatchTableManager,
@@ -187,6 +196,7 @@ def build_app(
     app.read_committed = settings.transactions
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.records_in_hand_max = settings.records_in_hand_max
+    app.health = Health()
     app.offsets = LogOffsets(settings.client)
     app.store = MemoryStore() if settings.store == "memory" else RocksStore(settings.state_dir / settings.table)
 
@@ -194,8 +204,17 @@ def build_app(
         for partition in app.store.partitions() - owned:
             app.store.drop(partition)
         producers = {partition: app.producer_for(partition) for partition in owned}
+        try:
+            return await open_with(producers)
+        except BaseException:  # also when asked to stop while opening
+            await asyncio.gather(*(producer.stop() for producer in producers.values()), return_exceptions=True)
+            raise
+
+    async def open_with(producers: dict[int, PartitionProducer]) -> dict[int, PartitionHandler]:
+        owned = set(producers)
         await asyncio.gather(*(producer.start() for producer in producers.values()))
-        await restore(settings.client, app.offsets, app.store, settings.changelog, owned)
+        progressed = app.health.progressed
+        await restore(settings.client, app.offsets, app.store, settings.changelog, owned, progressed)
         return {p: await open_partition(app, p, producer) for p, producer in sorted(producers.items())}
 
     app.partitions = Partitions(settings.topic, open_handlers, lambda count: app.batch_consumer.in_hand(-count))
@@ -209,7 +228,20 @@ def build_app(
             app.partitions.feed(event.message)
             event.ack()
 
-    app.services = [Connections(app)]
+    app.services = [Connections(app), HealthWatch(app)]
     if beat is not None:
         app.services.append(Ticker(app, lambda: beat(app), settings.tick_interval))
     return app
+
+
+def credentials(security: KafkaSecurity) -> Any:
+    """Return Faust's spelling of the security settings (None: none needed)."""
+    context = security.ssl_context()
+    if security.protocol.sasl:
+        return faust.SASLCredentials(
+            username=security.username,
+            password=security.password,
+            ssl_context=context,
+            mechanism=security.mechanism.value,
+        )
+    return None if context is None else faust.SSLCredentials(context)

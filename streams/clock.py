@@ -3,6 +3,8 @@
 import time
 from typing import Protocol
 
+from schemas import metrics
+
 
 class Clock(Protocol):
     """Something that tells the time."""
@@ -71,6 +73,7 @@ class SteadyClock:
             most = self._last_ms + int(passed + self._slack_ms * max(1.0, self.factor))
             if now > most:
                 self.held_back += 1
+                metrics.CLOCK_HELD_BACK.inc()
                 now = most
             now = max(now, self._last_ms)
         self._last_ms, self._monotonic = now, monotonic

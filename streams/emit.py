@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from schemas import metrics
+
 BATCH_BYTES = 800_000
 """Records are sent in Kafka batches of at most about this size (one larger record gets a batch of its own)."""
 
@@ -74,7 +76,8 @@ class PartitionProducer:
         Returns the changelog offset of the last change, or None when there was none. Raises whatever the broker
         refused, or TimeoutError when it did not acknowledge in time; the caller then ends the process.
         """
-        return await asyncio.wait_for(self._write(events, changelog, changes), self._ack_timeout)
+        with metrics.TRANSACTION.time():
+            return await asyncio.wait_for(self._write(events, changelog, changes), self._ack_timeout)
 
     async def _write(
         self, events: Mapping[str, Sequence[Outgoing]], changelog: str, changes: Sequence[Outgoing]
@@ -101,14 +104,18 @@ class PartitionProducer:
             batch.close()
             posted.append((await producer.send_batch(batch, topic, partition=self.partition), count))
 
+        shared: tuple[tuple[str, bytes], ...] = ()
+        listed: list[tuple[str, bytes]] = []
+        headers_length = 0
         for key, value, headers in records:
-            length = RECORD_OVERHEAD + len(key or b"") + len(value or b"")
-            if headers:
-                length += sum(len(name) + len(content) + 10 for name, content in headers)
+            if headers is not shared:  # most records of a topic share one tuple of headers
+                shared, listed = headers, list(headers)
+                headers_length = sum(len(name) + len(content) + 10 for name, content in headers)
+            length = RECORD_OVERHEAD + len(key or b"") + len(value or b"") + headers_length
             if count and size + length > BATCH_BYTES:
                 await send()
                 batch, count, size = producer.create_batch(), 0, 0
-            if batch.append(key=key, value=value, timestamp=None, headers=list(headers)) is None:
+            if batch.append(key=key, value=value, timestamp=None, headers=listed) is None:
                 raise ValueError(f"a record of {length} bytes for {topic} exceeds the producer's limit")
             count += 1
             size += length

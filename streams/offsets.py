@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.protocol.metadata import MetadataRequest
 
 
 class LogOffsets:
@@ -13,15 +15,20 @@ class LogOffsets:
     written behind it.
     """
 
-    def __init__(self, client: Mapping[str, Any]) -> None:
-        """Keep the connection settings."""
+    def __init__(self, client: Mapping[str, Any], isolation_level: str = "read_uncommitted") -> None:
+        """Keep the connection settings; with "read_committed", ends stop at the first open transaction."""
         self._client = client
+        self._isolation_level = isolation_level
         self._consumer: AIOKafkaConsumer | None = None
 
     async def start(self) -> None:
         """Connect."""
-        consumer = AIOKafkaConsumer(**self._client, isolation_level="read_uncommitted", metadata_max_age_ms=10_000)
-        await consumer.start()
+        consumer = AIOKafkaConsumer(**self._client, isolation_level=self._isolation_level, metadata_max_age_ms=10_000)
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
         self._consumer = consumer
 
     async def stop(self) -> None:
@@ -47,6 +54,14 @@ class LogOffsets:
     def known_partition_count(self, topic: str) -> int:
         """Return the partition count of the newest metadata, without asking (refreshed every 10 s)."""
         return len(self._ready._client.cluster.partitions_for_topic(topic) or ())
+
+    async def forbidden(self, topics: Iterable[str]) -> set[str]:
+        """Return those of the topics that exist, or may, but that we have no permission to see."""
+        client = self._ready._client
+        response = await client.send(
+            client.get_random_node(), MetadataRequest(list(topics), allow_auto_topic_creation=False)
+        )
+        return {entry[1] for entry in response.topics if entry[0] == TopicAuthorizationFailedError.errno}
 
     @property
     def _ready(self) -> AIOKafkaConsumer:

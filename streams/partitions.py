@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import structlog
 from faust.types import TP
 
+from schemas import metrics
 from streams.failure import end_process
 
 log = structlog.get_logger("promisewatch.partitions")
@@ -26,6 +27,13 @@ class PartitionHandler(Protocol):
 
     async def tick(self) -> None:
         """Do what time alone asks for. Called while no record is being processed."""
+        ...
+
+    def hurry(self) -> None:
+        """Come to an end soon: the partition is about to be closed, and what is not done is done by its next owner.
+
+        `process` may then return before the end of its records, with `next_offset` saying how far it came.
+        """
         ...
 
     async def close(self) -> None:
@@ -62,9 +70,14 @@ class Partitions:
         self._open_handlers = open_handlers
         self._done = done
         self.lanes: dict[int, Lane] = {}
+        self.opened = False
+        """Whether what is ours is open, be it nothing: a member of the group may get no partition."""
+        self.openings = 0
 
     async def open(self, owned: set[int]) -> None:
         """Fence, restore and open the owned partitions. Failures end the process: half-open is worse than restarted."""
+        self.openings += 1
+        metrics.REBALANCES.inc()
         try:
             await self.close()
             handlers = await self._open_handlers(owned)
@@ -74,6 +87,8 @@ class Partitions:
             end_process("opening partitions", error)
             raise
         self.lanes = {partition: Lane(handler) for partition, handler in handlers.items()}
+        metrics.PARTITIONS.set(len(self.lanes))
+        self.opened = True
 
     def feed(self, message: Any) -> None:
         """Take a batch from the agent."""
@@ -119,14 +134,19 @@ class Partitions:
     async def close(self) -> None:
         """Let go of every partition."""
         # Out of sight first: a timer that waits for a lane's lock then finds it gone.
-        lanes, self.lanes = list(self.lanes.values()), {}
+        closing, self.lanes, self.opened = self.lanes, {}, False
+        lanes = list(closing.values())
+        metrics.PARTITIONS.set(0)
         await self._settle(lanes)
         await asyncio.gather(*(lane.handler.close() for lane in lanes))
+        for partition in closing:
+            metrics.forget_partition(partition)
 
     async def _settle(self, lanes: list[Lane]) -> None:
         for lane in lanes:
             self._done(sum(len(batch.value) for batch in lane.waiting))
             lane.waiting.clear()
+            lane.handler.hurry()
         for lane in lanes:
             async with lane.lock:
                 pass

@@ -1,12 +1,13 @@
 """Filling a partition store from its changelog, in batches and exactly to the end."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas import metrics
 from schemas.errors import StateError
 from streams.clock import SystemClock
 from streams.offsets import LogOffsets
@@ -19,9 +20,16 @@ STALLED_SECONDS = 60.0
 
 
 async def restore(
-    client: Mapping[str, Any], offsets: LogOffsets, store: PartitionStore, changelog: str, partitions: set[int]
+    client: Mapping[str, Any],
+    offsets: LogOffsets,
+    store: PartitionStore,
+    changelog: str,
+    partitions: set[int],
+    progressed: Callable[[], None] = lambda: None,
 ) -> int:
     """Bring `store` up to the end of the changelog for `partitions`; return how many records were read.
+
+    `progressed` is called whenever that has come further.
 
     To be called after the partitions' earlier producers were fenced: the end can then move no more. A commit marker
     is the last thing in such a log, so what counts is the consumer's position, not the last record's offset.
@@ -44,8 +52,9 @@ async def restore(
         consumer.assign([TopicPartition(changelog, p) for p in missing])
         for p in missing:
             consumer.seek(TopicPartition(changelog, p), starts[p])
-        read = await _read_to_end(consumer, store, changelog, {p: ends[p] for p in missing})
+        read = await _read_to_end(consumer, store, changelog, {p: ends[p] for p in missing}, progressed)
     finally:
+        metrics.RESTORE_REMAINING.set(0)
         await consumer.stop()
     log.info("state restored", records=read, partitions=len(missing), seconds=round(time.monotonic() - started, 2))
     return read
@@ -66,7 +75,11 @@ def _start(store: PartitionStore, changelog: str, partition: int, beginning: int
 
 
 async def _read_to_end(
-    consumer: AIOKafkaConsumer, store: PartitionStore, changelog: str, ends: Mapping[int, int]
+    consumer: AIOKafkaConsumer,
+    store: PartitionStore,
+    changelog: str,
+    ends: Mapping[int, int],
+    progressed: Callable[[], None],
 ) -> int:
     open_partitions = set(ends)
     read, moved_at = 0, time.monotonic()
@@ -76,13 +89,16 @@ async def _read_to_end(
         for tp, records in fetched.items():
             store.write(tp.partition, {r.key: r.value for r in records}, records[-1].offset, SystemClock().now_ms())
             read += len(records)
+            metrics.RESTORED.inc(len(records))
         for partition in list(open_partitions):
             position = await consumer.position(TopicPartition(changelog, partition))
             if position != positions.get(partition):
                 positions[partition] = position
                 moved_at = time.monotonic()
+                progressed()
             if position >= ends[partition]:
                 open_partitions.discard(partition)
+        metrics.RESTORE_REMAINING.set(sum(max(0, end - positions.get(p, 0)) for p, end in ends.items()))
         if time.monotonic() - moved_at > STALLED_SECONDS:
             raise TimeoutError(f"{changelog}: nothing read for {STALLED_SECONDS:.0f} s, partitions {open_partitions}")
     return read

@@ -4,8 +4,8 @@ Both are used alike: `with ApacheKafka() as broker: ... broker.bootstrap_server`
 that never outlives the one that started it.
 """
 
-from promisewatch.brokers.apache import ApacheKafka
+from promisewatch.brokers.apache import ApacheKafka, Listener
 from promisewatch.brokers.choice import BrokerChoice, Chosen, choose_broker
 from promisewatch.brokers.embedded import EmbeddedBroker
 
-__all__ = ["ApacheKafka", "BrokerChoice", "Chosen", "EmbeddedBroker", "choose_broker"]
+__all__ = ["ApacheKafka", "BrokerChoice", "Chosen", "EmbeddedBroker", "Listener", "choose_broker"]

@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -32,8 +34,24 @@ LOG4J2_CONFIG = """Configuration:
 """
 
 
+@dataclass(frozen=True)
+class Listener:
+    """One more address of the broker, of another security protocol. `properties` are this listener's own settings."""
+
+    name: str
+    protocol: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str]:
+        """Kafka's spelling of `properties`."""
+        return {f"listener.name.{self.name.lower()}.{key}": value for key, value in self.properties.items()}
+
+
 class ApacheKafka:
     """A broker that can be stopped and started again on the same address with the same data.
+
+    Besides the plaintext address it serves `listeners`, each on a free port (see `address`); `properties` are further
+    settings of the broker, `scram_users` names and passwords that exist from the start.
 
     `port` 0 picks a free one. Without `data_dir` the data lies in a temporary folder that `close` removes; with it,
     everything stays, and a later broker goes on where this one ended.
@@ -42,12 +60,24 @@ class ApacheKafka:
     name = "Apache Kafka"
     transactional = True
 
-    def __init__(self, port: int = 0, data_dir: Path | None = None, heap_mb: int = 512) -> None:
+    def __init__(
+        self,
+        port: int = 0,
+        data_dir: Path | None = None,
+        heap_mb: int = 512,
+        *,
+        listeners: Sequence[Listener] = (),
+        properties: Mapping[str, str] | None = None,
+        scram_users: Mapping[str, str] | None = None,
+    ) -> None:
         self._wanted_port = port
+        self._listeners = tuple(listeners)
+        self._properties = dict(properties or {})
+        self._scram_users = dict(scram_users or {})
         self._heap_mb = heap_mb
         self._temporary = data_dir is None
         self._home = Path(tempfile.mkdtemp(prefix="promisewatch-kafka-")) if data_dir is None else data_dir.absolute()
-        self._ports: tuple[int, int] | None = None
+        self._ports: tuple[int, ...] | None = None
         self._process: ChildProcess | None = None
         self._claimed: IO[str] | None = None
 
@@ -56,6 +86,11 @@ class ApacheKafka:
         """HOST:PORT, once started; it stays the same over restarts."""
         assert self._ports is not None, "the broker has not been started"
         return f"127.0.0.1:{self._ports[0]}"
+
+    def address(self, listener: str) -> str:
+        """HOST:PORT of one of `listeners`, once started; by name, as certificates want it."""
+        assert self._ports is not None, "the broker has not been started"
+        return f"localhost:{self._ports[2 + [each.name for each in self._listeners].index(listener)]}"
 
     @property
     def pid(self) -> int:
@@ -157,19 +192,22 @@ class ApacheKafka:
     def _config(self) -> Path:
         return self._home / "server.properties"
 
-    def _choose_ports(self) -> tuple[int, int]:
-        """One port for clients, one for the controller."""
+    def _choose_ports(self) -> tuple[int, ...]:
+        """One port for clients, one for the controller, one for each further listener."""
         if self._wanted_port and not is_free(self._wanted_port):
             raise BrokerUnavailable(f"port {self._wanted_port} of 127.0.0.1 is in use; choose another, or 0 for any")
-        own, other = free_ports(2)
-        return (self._wanted_port or own, other)
+        own, *others = free_ports(2 + len(self._listeners))
+        return (self._wanted_port or own, *others)
 
-    def _format(self, java: str, jars: Path, ports: tuple[int, int]) -> None:
+    def _format(self, java: str, jars: Path, ports: tuple[int, ...]) -> None:
         """Write the settings, and on first use the identity that KRaft wants to find in its data folder."""
-        self._config.write_text(server_properties(self._home / "data", ports))
+        self._config.write_text(server_properties(self._home / "data", ports, self._listeners, self._properties))
         if (self._home / "data" / "meta.properties").exists():
             return
         tool = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config", str(self._config)]
+        for name, password in self._scram_users.items():
+            for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+                tool += ["--add-scram", f"{mechanism}=[name={name},password={password}]"]
         done = subprocess.run(
             self._command(java, jars, *tool), capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, check=False
         )
@@ -225,17 +263,24 @@ def find_java() -> str:
     return java
 
 
-def server_properties(data: Path, ports: tuple[int, int]) -> str:
-    """The broker's settings, for the client port and the controller port."""
-    client, controller = ports
+def server_properties(
+    data: Path, ports: Sequence[int], listeners: Sequence[Listener] = (), properties: Mapping[str, str] | None = None
+) -> str:
+    """The broker's settings, for the client port, the controller port, and those of further listeners."""
+    client, controller, *further = ports
+    more = [(each, f"{each.name}://localhost:{port}") for each, port in zip(listeners, further, strict=True)]
     settings = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
+        "listeners": ",".join(
+            [f"PLAINTEXT://127.0.0.1:{client}", f"CONTROLLER://127.0.0.1:{controller}", *(url for _, url in more)]
+        ),
+        "advertised.listeners": ",".join([f"PLAINTEXT://127.0.0.1:{client}", *(url for _, url in more)]),
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(
+            ["CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT", *(f"{each.name}:{each.protocol}" for each in listeners)]
+        ),
         "log.dirs": data,
         # Topics are made by `promisewatch topics`; a misspelt one shall not come into being by being asked for.
         "auto.create.topics.enable": "false",
@@ -256,5 +301,7 @@ def server_properties(data: Path, ports: tuple[int, int]) -> str:
         "log.cleaner.dedupe.buffer.size": 8 * 1024 * 1024,
         "num.network.threads": 2,
         "num.io.threads": 4,
+        **{name: value for each in listeners for name, value in each.settings().items()},
+        **(properties or {}),
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -78,9 +78,7 @@ def test_the_event_may_come_from_a_file_or_standard_input(tmp_path: Path) -> Non
     event = placed("2026-04-24T12:00:00+02:00")
     path = tmp_path / "event.json"
     path.write_text(json.dumps(json.loads(event), indent=2))
-    piped = promisewatch(
-        "explain", WEBSHOP, "--promise", "next-day", "--event", "-", "--output", "json", stdin=event
-    )
+    piped = promisewatch("explain", WEBSHOP, "--promise", "next-day", "--event", "-", "--output", "json", stdin=event)
     assert json.loads(piped.out) == explained(str(path)) == explained(event)
 
 

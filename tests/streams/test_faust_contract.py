@@ -12,6 +12,7 @@ from faust.transport.drivers import aiokafka as driver
 
 from streams.intake import BatchConsumer, BatchConsumerThread, BatchTopic
 from streams.recovery import BatchRecovery, BatchTableManager, ChangelogStore, PartitionTable
+from streams.worker import QuietWorker
 
 OVERRIDES = [
     (BatchConsumer, driver.Consumer, ["getmany", "_new_consumer_thread", "_filter_tps_with_pending_acks", "_new_offset",
@@ -21,6 +22,7 @@ OVERRIDES = [
     (BatchRecovery, Recovery, ["_build_highwaters", "_build_offsets", "_seek_offsets", "on_recovery_completed"]),
     (BatchTableManager, TableManager, ["recovery"]),
     (ChangelogStore, base.Store, ["persisted_offset", "reset_state"]),
+    (QuietWorker, faust.Worker, ["_setup_logging", "_on_startup_end_spinner", "_sentinel_task", "_schedule_shutdown"]),
     (PartitionTable, faust.Table, ["_changelog_topic_name", "_new_store"]),
 ]  # fmt: skip
 

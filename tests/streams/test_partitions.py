@@ -19,6 +19,7 @@ class Handler:
         self.ticks = 0
         self.busy = False
         self.closed = False
+        self.hurried = False
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -36,6 +37,9 @@ class Handler:
         assert not self.busy
         assert not self.closed
         self.ticks += 1
+
+    def hurry(self) -> None:
+        self.hurried = True
 
     async def close(self) -> None:
         assert not self.busy
@@ -123,6 +127,7 @@ async def test_a_rebalance_waits_for_what_runs_and_drops_what_waits() -> None:
     one.feed(0, 2, 5)
     closing = asyncio.create_task(one.partitions.close())
     await settle()
+    assert handler.hurried
     assert not handler.closed
     handler.gate.set()
     await closing
