@@ -32,13 +32,15 @@ class NotifyReason(StrEnum):
 
 class Memory(msgspec.Struct, array_like=True):
     """What the notifier remembers about one cycle: every event seen with its outcome, the highest revision, and
-    whether somebody has been told.
+    whether somebody has been told. `failed` has the events that could not be delivered, with the offset at which they
+    were read then: at a higher one they are a redrive.
     """
 
     format: int
     events: dict[str, str]
     revision: int
     told: bool
+    failed: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Decision(NamedTuple):
@@ -49,11 +51,20 @@ class Decision(NamedTuple):
 
 
 def decide(
-    event: Breached | FulfilledLate | Retracted, memory: Memory | None, breached_ms: int, now_ms: int, max_age_ms: int
+    event: Breached | FulfilledLate | Retracted,
+    memory: Memory | None,
+    breached_ms: int,
+    now_ms: int,
+    max_age_ms: int,
+    *,
+    offset: int = 0,
 ) -> Decision:
-    """Decide about one event: `breached_ms` is when the promise was broken, `max_age_ms` how old news may be."""
+    """Decide about one event: `breached_ms` is when the promise was broken, `max_age_ms` how old news may be.
+
+    `offset` is where the event was read: one that could not be delivered is tried again when it comes once more.
+    """
     if memory is not None:
-        if event.id in memory.events:
+        if event.id in memory.events and memory.failed.get(event.id, offset) >= offset:
             return Decision(False, NotifyReason.ALREADY_HANDLED)
         if event.data.revision < memory.revision:
             return Decision(False, NotifyReason.OUTDATED)
@@ -61,19 +72,41 @@ def decide(
     if isinstance(event, Retracted):
         return Decision(True, NotifyReason.RETRACTED) if told else Decision(False, NotifyReason.NEVER_TOLD)
     if isinstance(event, FulfilledLate):
-        return Decision(True, NotifyReason.FULFILLED_LATE) if told else Decision(False, NotifyReason.NEVER_TOLD)
+        # It says itself that the promise was broken: whoever could not be told of that is told of both now.
+        wanted = told or (memory is not None and bool(memory.failed))
+        return Decision(True, NotifyReason.FULFILLED_LATE) if wanted else Decision(False, NotifyReason.NEVER_TOLD)
     if now_ms - breached_ms > max_age_ms:
         return Decision(False, NotifyReason.TOO_OLD)
-    again = memory is not None and bool(memory.events)
+    again = memory is not None and any(other != event.id for other in memory.events)
     return Decision(True, NotifyReason.BROKEN_AGAIN if again else NotifyReason.FIRST_BREACH)
 
 
-def remember(memory: Memory | None, event_id: str, revision: int, outcome: str, *, told: bool | None) -> Memory:
-    """Return the memory with one more event. `told` None leaves whether somebody knows as it was."""
+def remember(
+    memory: Memory | None,
+    event_id: str,
+    revision: int,
+    outcome: str,
+    *,
+    told: bool | None,
+    failed_at: int | None = None,
+) -> Memory:
+    """Return the memory with one more event. `told` None leaves whether somebody knows as it was; `failed_at` is the
+    offset of an event that could not be delivered.
+    """
     before = memory or Memory(MEMORY_FORMAT, {}, 0, False)
+    failed = {event: offset for event, offset in before.failed.items() if event != event_id}
+    if failed_at is not None:
+        failed[event_id] = failed_at
     return Memory(
         MEMORY_FORMAT,
         {**before.events, event_id: outcome},
         max(before.revision, revision),
         before.told if told is None else told,
+        failed,
     )
+
+
+def forget(memory: Memory, event_id: str) -> Memory:
+    """Return the memory without one event: what was intended and never begun has not happened."""
+    events = {event: outcome for event, outcome in memory.events.items() if event != event_id}
+    return Memory(MEMORY_FORMAT, events, memory.revision, memory.told, memory.failed)

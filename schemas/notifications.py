@@ -15,6 +15,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     """One decision or delivery. `reason` is the decision's name, `at` RFC 3339.
 
     Outcome intended: about to be sent. unknown: the process ended between intent and delivery, so nobody can say.
+    failed: given up after `attempts` attempts, the last of which ended with `error`; the event is in the dead letters.
     """
 
     format: int = NOTIFICATION_FORMAT
@@ -23,9 +24,11 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     revision: int
     channel: str
-    outcome: Literal["intended", "sent", "skipped", "unknown"]
+    outcome: Literal["intended", "sent", "skipped", "unknown", "failed"]
     reason: str
     at: str
+    attempts: int = 0
+    error: str | None = None
 
 
 _encode = msgspec.json.Encoder().encode

@@ -27,7 +27,7 @@ class TopicSpec:
 
 
 def dlq(topic: str) -> str:
-    """The dead letter topic of a source topic."""
+    """The dead letter topic of a topic: what could not be read from it or, for notifications, not be delivered."""
     return f"{topic}.dlq"
 
 
@@ -71,7 +71,7 @@ def notifications_spec() -> TopicSpec:
 
 
 def dlq_spec(topic: str) -> TopicSpec:
-    """Dead letters of one source topic."""
+    """Dead letters of one topic."""
     return TopicSpec(dlq(topic), _deleted(DEAD_LETTERS_RETENTION_MS))
 
 
@@ -95,5 +95,5 @@ def required(
         notifications_spec(),
         changelog_spec(app_id),
         notifier_changelog_spec(notifier_app_id),
-        *(dlq_spec(topic) for topic in (*source_topics, BREACHES)),
+        *(dlq_spec(topic) for topic in (*source_topics, BREACHES, NOTIFICATIONS)),
     )

@@ -3,7 +3,7 @@
 import sys
 from typing import TextIO
 
-from agents.channels import BreachEvent, Delivery
+from agents.channels import Delivery, Failure, Message
 from agents.decisions import NotifyReason
 
 HEADLINES = {
@@ -24,12 +24,15 @@ class ConsoleChannel:
         """Print to `stream` (default: standard output)."""
         self._stream = stream or sys.stdout
 
-    async def deliver(self, event: BreachEvent, reason: NotifyReason) -> Delivery:
+    async def deliver(self, message: Message) -> Delivery:
         """Print one line and flush it."""
-        data = event.data
+        data = message.event.data
         try:
-            self._stream.write(f"{HEADLINES[reason]} [{data.severity}] {data.explain}\n")
+            self._stream.write(f"{HEADLINES[message.reason]} [{data.severity}] {data.explain}\n")
             self._stream.flush()
         except OSError as error:
-            return Delivery(str(error), recoverable=False)
+            return Delivery(Failure.BROKEN_OUTPUT, str(error))
         return Delivery()
+
+    async def close(self) -> None:
+        """Nothing is held open."""

@@ -40,6 +40,7 @@ def retracted() -> Retracted:
 
 TOLD = Memory(1, {"b": "sent"}, 1, True)
 SKIPPED = Memory(1, {"b": "skipped"}, 1, False)
+FAILED = Memory(1, {"b": "failed"}, 1, False, {"b": 7})
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,24 @@ SKIPPED = Memory(1, {"b": "skipped"}, 1, False)
 def test_every_reason(event: Breached, memory: Memory | None, now: int, deliver: bool, reason: NotifyReason) -> None:
     """One row a reason, with the rows on both sides of each border."""
     assert decide(event, memory, DUE_MS, now, 7 * DAY) == (deliver, reason)
+
+
+@pytest.mark.parametrize(
+    ("event", "memory", "offset", "deliver", "reason"),
+    [
+        (breach(), FAILED, 7, False, NotifyReason.ALREADY_HANDLED),
+        (breach(), FAILED, 8, True, NotifyReason.FIRST_BREACH),
+        (breach(), TOLD, 8, False, NotifyReason.ALREADY_HANDLED),
+        (breach(), Memory(1, {"b": "failed", "l": "sent"}, 2, True, {"b": 7}), 8, False, NotifyReason.OUTDATED),
+        (late(), FAILED, 8, True, NotifyReason.FULFILLED_LATE),
+        (retracted(), FAILED, 8, False, NotifyReason.NEVER_TOLD),
+    ],
+)
+def test_what_failed_is_tried_again_when_it_comes_once_more(
+    event: Breached, memory: Memory, offset: int, deliver: bool, reason: NotifyReason
+) -> None:
+    """At a higher offset it is a redrive; at its own it was only read again."""
+    assert decide(event, memory, DUE_MS, DUE_MS, 7 * DAY, offset=offset) == (deliver, reason)
 
 
 def test_memory_keeps_the_highest_revision_and_every_event() -> None:

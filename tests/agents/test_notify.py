@@ -5,61 +5,19 @@ import io
 import msgspec
 import pytest
 
-from agents.channels import BreachEvent, Delivery
+from agents.channels import Message
 from agents.channels.console import ConsoleChannel
 from agents.decisions import NotifyReason
+from agents.delivery import Deliverer
 from agents.notify import POSITION_KEY, NotifyPartition, NotifySettings
 from schemas.errors import StateError
-from schemas.notifications import decode_notification
-from schemas.topics import BREACHES, NOTIFICATIONS, dlq
+from schemas.topics import BREACHES, dlq
 from streams.store import MemoryStore
-from tests.agents.fakes import Crash, FakeApp, FakeProducer, HandClock, Record, as_any
+from tests.agents.fakes import Crash, FakeApp, FakeProducer, HandClock, as_any
+from tests.agents.notifying import Partition, RecordingChannel
 from tests.agents.test_decisions import DAY, DUE_MS, breach, late, retracted
 
 encode = msgspec.json.Encoder().encode
-
-
-class RecordingChannel:
-    """Keeps what was delivered; `idempotent` as a test asks."""
-
-    name = "console"
-
-    def __init__(self, *, idempotent: bool = False, error: str | None = None) -> None:
-        self.idempotent, self.error = idempotent, error
-        self.told: list[tuple[str, NotifyReason]] = []
-
-    async def deliver(self, event: BreachEvent, reason: NotifyReason) -> Delivery:
-        self.told.append((event.id, reason))
-        return Delivery(self.error)
-
-
-class Partition:
-    """One notify partition under test."""
-
-    def __init__(self, channel: RecordingChannel | None = None) -> None:
-        self.channel = channel or RecordingChannel()
-        self.producer = FakeProducer()
-        self.app = FakeApp(HandClock(DUE_MS), MemoryStore())
-        self.log: list[Record] = []
-        self.start()
-
-    def start(self) -> None:
-        """Open from the store, as after a restart."""
-        settings = NotifySettings(max_age_ms=7 * DAY)
-        self.handler = NotifyPartition(as_any(self.app), 0, as_any(self.producer), self.channel, settings)
-
-    def append(self, value: bytes) -> None:
-        """Write to the breaches log."""
-        self.log.append(Record(BREACHES, 0, len(self.log), b"A", value))
-
-    async def run(self) -> None:
-        """Process what is left."""
-        await self.handler.process(self.log[self.handler.next_offset :], len(self.log))
-
-    def records(self) -> dict[str, tuple[str, str]]:
-        """The newest (outcome, reason) an event id, as the compacted topic keeps it."""
-        found = [decode_notification(record.value or b"") for record in self.producer.published(NOTIFICATIONS)]
-        return {one.event_id: (one.outcome, one.reason) for one in found}
 
 
 async def test_a_breach_and_what_follows_it_are_told_once_and_recorded() -> None:
@@ -143,11 +101,11 @@ def test_memory_of_another_version_is_refused() -> None:
     store.write(0, {POSITION_KEY: b"[99,5]"}, 0, 0)
     app = FakeApp(HandClock(0), store)
     with pytest.raises(StateError, match="another version"):
-        NotifyPartition(as_any(app), 0, as_any(FakeProducer()), RecordingChannel(), NotifySettings(0))
+        NotifyPartition(as_any(app), 0, as_any(FakeProducer()), Deliverer(RecordingChannel()), NotifySettings(0))
 
 
 async def test_the_console_tells_in_an_employees_words() -> None:
     """One line: what happened, how bad, and the event's own explanation."""
     stream = io.StringIO()
-    await ConsoleChannel(stream).deliver(breach(), NotifyReason.FIRST_BREACH)
+    await ConsoleChannel(stream).deliver(Message(breach(), b"", NotifyReason.FIRST_BREACH))
     assert stream.getvalue() == "PROMISE BROKEN [high] e\n"

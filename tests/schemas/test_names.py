@@ -32,6 +32,7 @@ def test_a_worker_needs_these_topics_with_these_settings():
         "promisewatch.breaches",
         "promisewatch.breaches.dlq",
         "promisewatch.notifications",
+        "promisewatch.notifications.dlq",
         "promisewatch.outcomes",
         "shop.events.dlq",
     ]
@@ -52,11 +53,23 @@ def test_metric_names_and_labels_do_not_change():
     """Dashboards and alerts use them; none of the labels names a customer or an order."""
     found = {metric.describe()[0].name: metric._labelnames for metric in metrics.CATALOGUE}
     assert found == {
+        "promise_records": ("topic",),
         "promise_events": ("topic", "outcome"),
         "promise_dead_letters": ("topic", "reason"),
         "promise_breaches": ("promise", "severity"),
+        "promise_outcomes": ("promise", "status"),
         "promise_detection_delay_seconds": (),
         "promise_frontier_lag_seconds": ("partition",),
+        "promise_lag_records": ("partition",),
+        "promise_stalled_seconds": ("partition",),
+        "promise_timers": ("partition",),
+        "promise_transaction_seconds": (),
+        "promise_partitions": (),
+        "promise_rebalances": (),
+        "promise_restored_records": (),
+        "promise_restore_remaining_records": (),
+        "promise_clock_held_back": (),
+        "promise_ready": (),
         "promise_notifications": ("channel", "outcome"),
         "promise_build_info": ("version",),
     }
