@@ -53,7 +53,11 @@ class Rule:
     def releases(self, fact: Fact) -> bool:
         """Whether the fact is one that ends this promise without a breach, whenever it happened."""
         release = self.release
-        return release is not None and fact.type == release.event and where_holds(release, fact.data)
+        return (
+            release is not None
+            and fact.type == release.event
+            and (not release.where or where_holds(release, fact.data))
+        )
 
     def may_serve(self, event: str) -> bool:
         """Whether facts of this type may settle a running cycle."""
