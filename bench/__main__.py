@@ -1,0 +1,71 @@
+"""`python -m bench PART...`: measure, print, keep the figures in results/latest.json and write them into README.md."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from bench import rendering
+from bench.kafka import Broker, broker
+from bench.parts import burst, delay, profile, recovery, running, throughput, transactions
+from bench.processes import OURS
+from bench.results import Part, save, show
+
+stdout = Console(highlight=False)
+
+
+class Output(StrEnum):
+    """How figures are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+MEASURES: dict[str, Callable[[Broker, float, int | None], Part]] = {
+    "throughput": throughput.measure,
+    "transactions": transactions.measure,
+    "burst": burst.measure,
+    "running": running.measure,
+    "recovery": recovery.measure,
+    "delay": delay.measure,
+    "profile": profile.measure,
+}
+
+
+def main(
+    parts: Annotated[list[str] | None, typer.Argument(help=f"Any of {', '.join(MEASURES)}; default: all.")] = None,
+    size: Annotated[float, typer.Option("--size", min=0.01, help="Multiplies every number of events.")] = 1.0,
+    rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds, of which medians are taken.")] = None,
+    output: Annotated[
+        Output, typer.Option("--output", help="For people (table) or for programs (json).")
+    ] = Output.TABLE,
+    keep: Annotated[bool, typer.Option("--save/--no-save", help="Keep the figures in bench/results.")] = True,
+) -> None:
+    """Measure ratios between contenders in one run, on an Apache Kafka of its own."""
+    unknown = sorted(set(parts or ()) - set(MEASURES))
+    if unknown:
+        raise typer.BadParameter(f"found {', '.join(unknown)}, expected any of {', '.join(MEASURES)}")
+    os.sched_setaffinity(0, OURS)  # the broker inherits it
+    measured = []
+    with tempfile.TemporaryDirectory(prefix="promisewatch-bench-") as folder, broker(Path(folder)) as kafka:
+        for name in parts or MEASURES:
+            part = MEASURES[name](kafka, size, rounds)
+            measured.append(part)
+            if output is Output.TABLE:
+                show(part, stdout)
+            if keep:
+                save([part])
+                rendering.write()
+    if output is Output.JSON:
+        sys.stdout.write(msgspec.json.encode(measured).decode() + "\n")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,44 @@
+"""What exactly-once costs: the worker with transactions against the same without."""
+
+import os
+import time
+
+from bench import runs
+from bench.kafka import Broker, unique
+from bench.results import Part, count, finish, interleaved, median, median_ratio
+from bench.stream import Stream
+
+EVENTS = 200_000
+WITH, WITHOUT = "transactions", "--no-transactions"
+
+
+def measure(broker: Broker, size: float = 1.0, rounds: int | None = None) -> Part:
+    """Both read the same topic."""
+    load, events, rounds = os.getloadavg()[0], int(EVENTS * size), rounds or 3
+    topic = unique("shop.events")
+    broker.create(topic)
+    broker.fill(topic, Stream(int(time.time() * 1_000)).events(events))
+    found = interleaved(
+        rounds,
+        {
+            WITH: lambda: runs.worker(broker, topic, events),
+            WITHOUT: lambda: runs.worker(broker, topic, events, "--no-transactions"),
+        },
+    )
+    broker.delete(topic)
+    rows = [
+        [name, count(median(found[name], "per_second")), count(median(found[name], "cpu_us")),
+         f"{median_ratio(found[name], found[WITHOUT], 'per_second'):.2f}"]
+        for name in found
+    ]  # fmt: skip
+    return finish(
+        Part(
+            name="transactions",
+            title="Cost of transactions",
+            columns=["worker", "events/s", "CPU us/event", "of the speed without"],
+            rows=rows,
+            samples=dict(found),
+            rounds=rounds,
+        ),
+        load,
+    )
