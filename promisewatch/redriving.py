@@ -21,6 +21,7 @@ from schemas.errors import StateError, TopicsError
 from schemas.exits import ExitCode
 from schemas.topics import BREACHES, NOTIFICATIONS, dlq
 from streams.security import NO_SECURITY, KafkaSecurity
+from streams.stopping import stop_consumer
 
 HEADER_PREFIX = "dlq-"
 METADATA_VERSION = "redriven1"
@@ -179,7 +180,7 @@ async def redrive(address: str, request: Request, security: KafkaSecurity = NO_S
             await consumer.start()
             return await Run(request, consumer, producer, counts, await _positions(connection, request)).run()
         finally:
-            await consumer.stop()
+            await stop_consumer(consumer)
             if producer is not None:
                 await producer.stop()
 

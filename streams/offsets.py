@@ -7,6 +7,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from streams.stopping import stop_consumer
+
 
 class LogOffsets:
     """A group-less consumer that asks for offsets *uncommitted*.
@@ -27,14 +29,14 @@ class LogOffsets:
         try:
             await consumer.start()
         except BaseException:
-            await consumer.stop()
+            await stop_consumer(consumer)
             raise
         self._consumer = consumer
 
     async def stop(self) -> None:
         """Disconnect."""
         if self._consumer is not None:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     async def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """Return the end offset of each partition (the offset the next record will get)."""

@@ -11,6 +11,7 @@ from schemas import metrics
 from schemas.errors import StateError
 from streams.clock import SystemClock
 from streams.offsets import LogOffsets
+from streams.stopping import stop_consumer
 from streams.store import PartitionStore
 
 log = structlog.get_logger("promisewatch.restore")
@@ -55,7 +56,7 @@ async def restore(
         read = await _read_to_end(consumer, store, changelog, {p: ends[p] for p in missing}, progressed)
     finally:
         metrics.RESTORE_REMAINING.set(0)
-        await consumer.stop()
+        await stop_consumer(consumer)
     log.info("state restored", records=read, partitions=len(missing), seconds=round(time.monotonic() - started, 2))
     return read
 

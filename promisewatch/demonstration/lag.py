@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer
 
 from promises.partition import CHECKPOINT_KEY
 from schemas.records import decode_checkpoint
+from streams.stopping import stop_consumer
 
 
 class Lag:
@@ -48,7 +49,7 @@ class Lag:
                     for record in records:
                         self._take(tp.partition, record)
         finally:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     def _take(self, partition: int, record: Any) -> None:
         if record.key == CHECKPOINT_KEY and record.value is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas import topics
+from streams.stopping import stop_consumer
 
 BREACHED = "promise.breached.v1"
 FULFILLED_LATE = "promise.fulfilled_late.v1"
@@ -105,7 +106,7 @@ class Watch:
                     for record in records:
                         self._take(tp, record)
         finally:
-            await self._consumer.stop()
+            await stop_consumer(self._consumer)
 
     def _take(self, tp: TopicPartition, record: Any) -> None:
         if tp.topic == self._dlq:
