@@ -28,12 +28,17 @@ from streams.deadletters import dead_letter
 from streams.emit import Outgoing, PartitionProducer
 from streams.frontier import Marks
 from streams.logs import trace_id
+from streams.topicwatch import same_topic
 
 log_name = "promisewatch.detect"
 log = structlog.get_logger(log_name)
 
 SLICE_RECORDS = 5_000
 """A transaction holds at most about this many published events and changed records."""
+SLICE_BAD_BYTES = 16 << 20
+"""And about this much of dead letters: there may be thousands of them, of megabytes each."""
+TOPIC_KEY = b"\x00topic"
+"""Where the id of the source topic is stored, beside the checkpoint."""
 LOOK_EVERY = 64
 """Records processed between two looks at whether a slice is full."""
 YIELD_EVERY = 500
@@ -65,8 +70,12 @@ class DetectPartition:
         decoder: SourceDecoder,
         source: Source,
         skew_ms: int,
+        topic_id: bytes | None = None,
     ) -> None:
-        """Take over a partition whose state is restored and whose earlier producers are fenced."""
+        """Take over a partition whose state is restored and whose earlier producers are fenced.
+
+        `topic_id`, if given, is stored with the next commit.
+        """
         self._app = app
         self._partition = partition
         self._producer = producer
@@ -74,10 +83,12 @@ class DetectPartition:
         self._decode = decoder.decode
         self._source = source
         self._skew_ms = skew_ms
+        self._topic_id = topic_id
         self._marks = Marks(source.settle_ms) if source.frontier == "clock" else None
         self._next_offset = core.next_offset
         self._stored_offset = self._next_offset
         self._bad: list[Outgoing] = []
+        self._bad_bytes = 0
         self._bad_reasons: Counter[str] = Counter()
         self.closed = False
 
@@ -94,10 +105,11 @@ class DetectPartition:
             if index % YIELD_EVERY == 0 and index:
                 await asyncio.sleep(0)
             if not record.value:
-                await self._marker(record)
+                await self._marker(record, now)
             else:
                 self._event(record, now)
-            if not index % LOOK_EVERY and core.pending + len(self._bad) >= SLICE_RECORDS:
+            full = not index % LOOK_EVERY and core.pending + len(self._bad) >= SLICE_RECORDS
+            if full or self._bad_bytes >= SLICE_BAD_BYTES:
                 await self._commit(record.offset + 1)
         await self._commit(next_offset)
         metrics.RECORDS.labels(topic=self._source.topic).inc(len(records))
@@ -118,11 +130,13 @@ class DetectPartition:
         except EventError as error:
             self._dead_letter(record, error)
 
-    async def _marker(self, record: Any) -> None:
+    async def _marker(self, record: Any, now: int) -> None:
         try:
             instant = read_marker(record.value, record.headers)
             if instant is None:
                 raise EventError("empty", "a record without a value and without a frontier header")
+            if instant > now + self._skew_ms:  # nobody knows yet what happens then; taken, it would break every promise
+                raise EventError("future", f"a marker for {instant}, more than the skew ahead of the clock {now}")
         except EventError as error:
             self._dead_letter(record, error)
             return
@@ -137,6 +151,7 @@ class DetectPartition:
 
     def _dead_letter(self, record: Any, error: EventError) -> None:
         self._bad.append(dead_letter(record, error.reason, error.message))
+        self._bad_bytes += len(record.value or b"")
         self._bad_reasons[error.reason] += 1
         log.warning(
             "event sent to dead letters",
@@ -199,6 +214,8 @@ class DetectPartition:
                 breaches.append(Outgoing(key, encode_event(publication, now, mode), EVENT_HEADERS))
             outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
         changes = [Outgoing(key, value) for key, value in batch.changes.items()]
+        if self._topic_id is not None:
+            changes.append(Outgoing(TOPIC_KEY, self._topic_id))
         changes.append(Outgoing(CHECKPOINT_KEY, encode_checkpoint(batch.checkpoint)))
         offset = await self._producer.write(
             {BREACHES: breaches, OUTCOMES: outcomes, dlq(self._source.topic): self._bad},
@@ -209,8 +226,10 @@ class DetectPartition:
             raise RuntimeError("a checkpoint was written but no offset came back")
         self._app.remember(self._partition, changes, offset)
         self._next_offset = self._stored_offset = next_offset
+        self._topic_id = None
         self._measure(batch, now)
         self._bad = []
+        self._bad_bytes = 0
         self._bad_reasons.clear()
 
     def _measure(self, batch: Batch, now: int) -> None:
@@ -258,6 +277,7 @@ def build_detector(book: Book, settings: StreamSettings, detect: DetectSettings)
     async def open_partition(app: BatchApp, partition: int, producer: PartitionProducer) -> DetectPartition:
         read = app.store.reader(partition)
         stored = read(CHECKPOINT_KEY)
+        unknown_id = await check_identity(app, source.topic, read(TOPIC_KEY))
         if stored is None:
             checkpoint = await first_checkpoint(app, book, source, detect, partition)
         else:
@@ -266,7 +286,8 @@ def build_detector(book: Book, settings: StreamSettings, detect: DetectSettings)
         partition_core = PartitionDetector(core, read, checkpoint, partition=partition)
         partition_core.rebuild(app.store.scan(partition))
         log.info("partition opened", partition=partition, next_offset=checkpoint.next_offset, new=stored is None)
-        return DetectPartition(app, partition, producer, partition_core, decoder, source, book.defaults.skew_ms)
+        skew_ms = book.defaults.skew_ms
+        return DetectPartition(app, partition, producer, partition_core, decoder, source, skew_ms, unknown_id)
 
     async def beat(app: BatchApp) -> None:
         if source.frontier == "clock":
@@ -301,6 +322,19 @@ async def first_checkpoint(
     )
 
 
+async def check_identity(app: BatchApp, topic: str, stored: bytes | None) -> bytes | None:
+    """Refuse a topic that is not the one the state came from; return its id where the state does not hold it yet.
+
+    Raises StateError when it was recreated, however far it has grown since.
+    """
+    found = (await app.offsets.identify(topic)).get(topic)
+    topic_id = None if found is None else found.topic_id
+    if stored is not None:
+        same_topic(topic, stored.decode(), topic_id)
+        return None
+    return None if topic_id is None else topic_id.encode()
+
+
 async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int) -> None:
     """Refuse a log that does not go on where the state ends.
 
@@ -324,9 +358,12 @@ async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int)
 
 async def take_marks(app: BatchApp, topic: str) -> None:
     """Mark every owned partition: the clock is read first, then the ends are asked."""
-    if app.offsets.known_partition_count(topic) != app.settings.partitions:
+    count = app.offsets.known_partition_count(topic)
+    if not count:
+        return  # gone, or not known just now: the frontier stands still, and streams/topicwatch.py sees to the rest
+    if count != app.settings.partitions:
         raise TopicsError(
-            f"{topic} has {app.offsets.known_partition_count(topic)} partitions now, and had {app.settings.partitions} "
+            f"{topic} has {count} partitions now, and had {app.settings.partitions} "
             "at start: subjects have moved between partitions, which direct mode cannot follow"
         )
     lanes = dict(app.partitions.lanes)

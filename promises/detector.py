@@ -6,7 +6,7 @@ It reads no clock and does no I/O. Records and cycles passed in are never change
 """
 
 from bisect import insort
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,8 @@ from promises.publishing import publication
 from promises.rules import Family, Plan, Rule, Rules
 from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
 from schemas.book_model import Book
-from schemas.facts import Fact, Subject
+from schemas.errors import EventError
+from schemas.facts import FACTS_MAX, Fact, Subject
 from schemas.publications import Publication
 from schemas.records import RECORD_FORMAT, Cycle, Record
 
@@ -75,6 +76,9 @@ class _Work(msgspec.Struct, frozen=True, gc=False):
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
+SEPARATOR: Final = b"\x1f"
+"""Between the two parts of a stored subject. A key's value contains none (`schemas/decoding.py`), nor does a name."""
+
 
 def subject_key(subject: Subject) -> bytes:
     """The key under which a subject is stored, and by which subjects due at one instant are ordered."""
@@ -97,8 +101,8 @@ class Detector:
     def apply(self, subject: Subject, stored_as: bytes, record: Record | None, fact: Fact, bounds: Bounds) -> Step:
         """Add one fact to what is known of a subject; `stored_as` is `subject_key(subject)`.
 
-        Raises EventError if the fact opens a promise whose due cannot be told, StateError if the record needs a
-        promise version that the book has lost.
+        Raises EventError if the fact opens a promise whose due cannot be told, or is one too many; StateError if the
+        record needs a promise version that the book has lost.
         """
         plan = self.rules.plan(subject.key, fact.type)
         if plan is None:
@@ -127,6 +131,7 @@ class Detector:
             return _unchanged(record, tuple(counted) or ("irrelevant",))
         if not runs and held is None and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier):
             return _unchanged(record, (*counted, "too_old"))
+        _check_room(after)
         changed = Record(RECORD_FORMAT, after, runs)
         timers = work.timers
         if not runs:
@@ -319,6 +324,12 @@ class Detector:
 
 def _unchanged(record: Record | None, counted: tuple[str, ...]) -> Step:
     return Step(record, False, [], None, counted)
+
+
+def _check_room(facts: list[Fact]) -> None:
+    """Refuse a fact too many: one record that grows without end would one day fit into no topic."""
+    if len(facts) > FACTS_MAX:
+        raise EventError("too_many_facts", f"found {FACTS_MAX} facts of this subject already, expected no more")
 
 
 def _serves(rules: tuple[Rule, ...], fact: Fact) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 
 from promises import borders
 from promises.cycles import wake
-from promises.detector import Bounds, Detector, subject_key, subject_of
+from promises.detector import SEPARATOR, Bounds, Detector, subject_key, subject_of
 from schemas.errors import StateError
 from schemas.facts import Fact, Subject
 from schemas.publications import Mode, Publication
@@ -160,6 +160,8 @@ class PartitionDetector:
             if stored_as.startswith(_RESERVED):
                 continue
             head = self._head(stored_as, value)
+            if SEPARATOR not in stored_as:
+                raise self._unreadable(stored_as, stored_as)
             for cycle in head.cycles:
                 if (cycle.promise, cycle.version) not in seen:
                     families(cycle.promise).version(cycle.version)
@@ -277,7 +279,7 @@ class PartitionDetector:
     def _head(self, stored_as: bytes, value: bytes) -> _Head:
         try:
             head = _decode_head(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             raise self._unreadable(stored_as, value) from None
         if head.format != RECORD_FORMAT:
             raise self._unreadable(stored_as, value)
@@ -286,7 +288,7 @@ class PartitionDetector:
     def _decoded(self, stored_as: bytes, value: bytes) -> Record:
         try:
             record = _decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             raise self._unreadable(stored_as, value) from None
         if record.format != RECORD_FORMAT:
             raise self._unreadable(stored_as, value)
@@ -316,12 +318,13 @@ class PartitionDetector:
     def _unreadable(self, stored_as: bytes, value: bytes) -> StateError:
         try:
             found = msgspec.json.decode(value)[0]
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, LookupError):
+        except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
             found = f"{value[:20]!r}"
-        return self._foreign(f"the record of {' '.join(subject_of(stored_as))!r}", found)
+        whose = stored_as.replace(SEPARATOR, b" ").decode(errors="backslashreplace")
+        return self._foreign(f"the record of {whose!r}", found)
 
     def _foreign(self, what: str, found: object) -> StateError:
         return StateError(
             f"{self._name}{what}: found state of format {found}, expected format {RECORD_FORMAT}; "
-            "it was written by another version of promisewatch"
+            "it was written by another version of promisewatch, or by something else"
         )

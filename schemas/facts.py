@@ -4,9 +4,23 @@ A fact is one event of one source, reduced to what the promise book names. Facts
 (source, id): arrival order does not matter and a duplicate changes nothing.
 """
 
+import re
 from typing import Any, NamedTuple
 
 import msgspec
+
+TEXT_MAX = 500
+"""Characters of an id, of a key's value and of a text that is kept of a payload. What names something is shorter."""
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""What no id and no subject contains: U+001F separates the parts of stored keys and of what ids are made of,
+CloudEvents allows none in a subject, and a terminal, a log or an HTTP header would obey them."""
+
+INTEGER_BITS_MAX = 1_024
+"""Bits of a whole number that is kept of a payload: the range of a double."""
+
+FACTS_MAX = 1_000
+"""Facts kept of one subject. More is no order but a key such as "unknown", whose one record would grow without end."""
 
 
 class Subject(NamedTuple):

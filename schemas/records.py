@@ -77,9 +77,9 @@ def decode_checkpoint(stored: bytes, where: str) -> Checkpoint:
         found = msgspec.json.decode(stored)[0]
         if found == RECORD_FORMAT:
             return _decode_checkpoint(stored)
-    except (msgspec.MsgspecError, LookupError, TypeError):
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError, RecursionError):
         found = repr(stored[:20])
     raise StateError(
         f"{where}: found a checkpoint of format {found}, expected format {RECORD_FORMAT}: it was written by another "
-        "version of promisewatch"
+        "version of promisewatch, or by something else"
     )

@@ -23,15 +23,14 @@ SETTLED = {"kept", "released", "breached", "fulfilled_late"}
 
 def test_the_core_agrees_with_the_reference_on_a_thousand_worlds(seed: int) -> None:
     """Whatever the order, the repetitions, the frontier steps, the batches and restarts: the same final verdicts."""
-    statuses = compare(seed, BOOKS)
-    assert statuses >= {"open", *SETTLED}, "the worlds have become too tame to show anything"
+    assert compare(seed, BOOKS) >= {"open", *SETTLED}, "the worlds have become too tame to show anything"
 
 
 @pytest.mark.full
 @pytest.mark.timeout(1200)
 def test_the_core_agrees_with_the_reference_on_many_more_worlds(seed: int) -> None:
     """The same on thirty times as many worlds."""
-    compare(seed + 1, 30 * BOOKS)
+    assert compare(seed + 1, 30 * BOOKS) == {"open", *SETTLED}, "found other verdicts than there are"
 
 
 def compare(seed: int, books: int) -> set[str]:
