@@ -4,6 +4,9 @@ Days are numbers as in `promises/civil.py`. Public holidays come from the `holid
 days, `remove` opens days that the package calls holidays.
 """
 
+from collections.abc import Callable
+from datetime import date
+
 import holidays
 
 from promises.civil import Civil, date_of, day_of
@@ -32,10 +35,11 @@ class Calendar:
         self._spec = spec
         self._added = frozenset(map(day_of, spec.add))
         self._removed = frozenset(map(day_of, spec.remove))
-        self._holidays: holidays.HolidayBase | None = None
+        # Its bound method: compiled code would look into the object as into any dict, but it fills itself when asked.
+        self._holiday: Callable[[date], str | None] | None = None
         if spec.holidays:
             country, _, subdivision = spec.holidays.partition("-")
-            self._holidays = holidays.country_holidays(country, subdiv=subdivision or None, language="en_US")
+            self._holiday = holidays.country_holidays(country, subdiv=subdivision or None, language="en_US").get
         self._closed: dict[int, str] = {}
         self._next: dict[int, int] = {}
         self._counted: dict[tuple[int, int], int] = {}
@@ -90,7 +94,7 @@ class Calendar:
             return ""
         if day in self._added:
             return "closed by the book"
-        name = self._holidays.get(date_of(day)) if self._holidays is not None else None
+        name = self._holiday(date_of(day)) if self._holiday is not None else None
         return name or ""
 
     def _search(self, day: int) -> int:

@@ -14,40 +14,12 @@ from promises import borders
 from promises.cycles import awaits_fire, caught_up, changes, count, open_cycle, standing, wake
 from promises.publishing import publication
 from promises.rules import Family, Plan, Rule, Rules
+from promises.steps import Bounds, Step, Work
 from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
 from schemas.book_model import Book
 from schemas.errors import EventError
 from schemas.facts import FACTS_MAX, Fact, Subject
-from schemas.publications import Publication
 from schemas.records import RECORD_FORMAT, Cycle, Record
-
-
-class Bounds(msgspec.Struct, frozen=True, gc=False):
-    """What a partition knows when it processes a fact. Instants are UTC milliseconds.
-
-    `frontier`: every fact dated before it is known. `floor`: no due learnt now is published before it.
-    `known_since`: nothing opens before it. `checkpoint`: the last (instant, subject) the timers have published.
-    """
-
-    frontier: int
-    floor: int
-    known_since: int
-    checkpoint: borders.Moment
-
-
-class Step(msgspec.Struct, frozen=True, gc=False):
-    """What one fact or one fire time did. `record` is None where nothing (any more) is kept about the subject.
-
-    `wake` is an instant at which a timer has to look at the subject, None if the ones it has will do. `counted` names
-    what was noticed on the way: `duplicate`, `conflict`, `irrelevant`, `unknown_type`, or why an opening fact opened
-    nothing: `not_effective`, `before_known`, `too_old`, `no_due`, `born_overdue`.
-    """
-
-    record: Record | None
-    changed: bool
-    publications: list[Publication]
-    wake: int | None
-    counted: tuple[str, ...]
 
 
 class _Opening(NamedTuple):
@@ -56,22 +28,6 @@ class _Opening(NamedTuple):
     rule: Rule
     fact: Fact
     due: int
-
-
-class _Work(msgspec.Struct, frozen=True, gc=False):
-    """One subject being brought up to date: the facts before and after, what is known, and what comes of it.
-
-    `runs`, `publications` and `timers` (instants at which a timer has to look at the subject) are filled on the way.
-    """
-
-    subject: Subject
-    stored_as: bytes
-    before: list[Fact]
-    after: list[Fact]
-    bounds: Bounds
-    runs: list[Cycle]
-    publications: list[Publication]
-    timers: list[int]
 
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
@@ -122,7 +78,7 @@ class Detector:
             after = sorted([fact, *(one for one in known if one is not held)], key=borders.place)
 
         runs = record.cycles.copy() if record is not None else []
-        work = _Work(subject, stored_as, known, after, bounds, runs, [], [])
+        work = Work(subject, stored_as, known, after, bounds, runs, [], [])
         if held is None:
             counts = self._add(work, plan, fact, counted)
         else:
@@ -147,7 +103,7 @@ class Detector:
         expired, and facts that nothing needs any more, leave the record.
         """
         bounds = Bounds(upto, upto, 0, checkpoint)
-        work = _Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
+        work = Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
         for cycle in record.cycles:
             if cycle.fire <= upto and awaits_fire(cycle, stored_as, checkpoint):
                 rule = self.rules.family(cycle.promise).version(cycle.version)
@@ -200,7 +156,7 @@ class Detector:
         counted.append(reason)
         return None
 
-    def _add(self, work: _Work, plan: Plan, fact: Fact, counted: list[str]) -> bool:
+    def _add(self, work: Work, plan: Plan, fact: Fact, counted: list[str]) -> bool:
         """Bring the cycles up to date with a fact that was not known before; whether it means anything to them."""
         runs = work.runs
         relevant = False
@@ -223,7 +179,7 @@ class Detector:
                 relevant = relevant or _serves(serves, fact)
         return relevant
 
-    def _replace(self, work: _Work, plan: Plan, held: Fact, fact: Fact, counted: list[str]) -> bool:
+    def _replace(self, work: Work, plan: Plan, held: Fact, fact: Fact, counted: list[str]) -> bool:
         """Bring the cycles up to date with other content under a known (source, id): `fact` instead of `held`.
 
         Whether it counts: the smaller content does, of all those that mean something to a promise.
@@ -255,14 +211,14 @@ class Detector:
                 runs[index] = self._settle(work, family.version(runs[index].version), runs[index])
         return True
 
-    def _earliest(self, family: Family, work: _Work) -> _Opening | None:
+    def _earliest(self, family: Family, work: Work) -> _Opening | None:
         for fact in work.after:
             opening = self._accept(family, fact, work.bounds, [])
             if opening is not None:
                 return opening
         return None
 
-    def _reopen(self, work: _Work, index: int | None, opening: _Opening | None) -> None:
+    def _reopen(self, work: Work, index: int | None, opening: _Opening | None) -> None:
         """Void the running cycle at `index`, if there is one, and run the one that `opening` opens, if it does."""
         runs = work.runs
         if index is not None:
@@ -286,13 +242,13 @@ class Detector:
         runs.append(cycle)
         work.timers.append(cycle.fire if cycle.status == OPEN else cycle.expires)
 
-    def _void(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+    def _void(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
         cycle = self._caught_up(work, rule, cycle)
         if not cycle.revision:
             return cycle
         return self._publish(work, rule, cycle, standing(rule, cycle, work.before), IS_VOID)
 
-    def _settle(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+    def _settle(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
         """Publish what a fact changes for a running cycle. What timers published before is read off the checkpoint."""
         passed = borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint)
         if passed:
@@ -305,13 +261,13 @@ class Detector:
             work.timers.append(cycle.fire)
         return self._publish(work, rule, cycle, before, after)
 
-    def _caught_up(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+    def _caught_up(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
         """The cycle with what a timer has published since its record was written."""
         if cycle.status == OPEN and borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint):
             return caught_up(cycle, verdict(rule, work.before, cycle.opened_at, cycle.due, passed=True))
         return cycle
 
-    def _publish(self, work: _Work, rule: Rule, cycle: Cycle, before: Verdict, after: Verdict) -> Cycle:
+    def _publish(self, work: Work, rule: Rule, cycle: Cycle, before: Verdict, after: Verdict) -> Cycle:
         """Publish what lies between two verdicts; the cycle that counts it."""
         for change in changes(before, after):
             cycle, n, outcome_n = count(cycle, change)

@@ -15,11 +15,12 @@ import msgspec
 
 from promises import borders
 from promises.cycles import wake
-from promises.detector import SEPARATOR, Bounds, Detector, subject_key, subject_of
+from promises.detector import SEPARATOR, Detector, subject_key, subject_of
+from promises.steps import Bounds
 from schemas.errors import StateError
 from schemas.facts import Fact, Subject
 from schemas.publications import Mode, Publication
-from schemas.records import RECORD_FORMAT, Checkpoint, Cycle, Record
+from schemas.records import RECORD_FORMAT, Checkpoint, Record, RecordHead
 
 CHECKPOINT_KEY: Final = b"\x00checkpoint"
 """Where the shell keeps the checkpoint beside the records. No subject is stored under a key starting with a zero."""
@@ -33,15 +34,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
 
 
-class _Head(msgspec.Struct, array_like=True, gc=False):
-    """A record whose facts are not looked at: all that most timers need."""
-
-    format: int
-    facts: msgspec.Raw
-    cycles: list[Cycle]
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_head = msgspec.json.Decoder(RecordHead).decode
 _decode_facts = msgspec.json.Decoder(list[Fact]).decode
 
 
@@ -276,7 +269,7 @@ class PartitionDetector:
         value = self._read(stored_as)
         return None if value is None else self._decoded(stored_as, value)
 
-    def _head(self, stored_as: bytes, value: bytes) -> _Head:
+    def _head(self, stored_as: bytes, value: bytes) -> RecordHead:
         try:
             head = _decode_head(value)
         except (msgspec.MsgspecError, ValueError, RecursionError):

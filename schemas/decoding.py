@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.book_model import Book, Const, DueField, FieldPath, Match, Promise, Scalar, Source
 from schemas.errors import EventError
-from schemas.facts import CONTROL, INTEGER_BITS_MAX, TEXT_MAX, Fact, Subject
+from schemas.facts import CONTROL, INTEGER_BITS_MAX, TEXT_MAX, Decoded, Fact, Subject
 from schemas.fields import compile_fields
 from schemas.instants import parse_date, parse_instant
 
@@ -36,14 +36,6 @@ _INSTANT = "an RFC 3339 instant"
 _ID = "text or a whole number"
 _new_tuple = tuple.__new__
 _UTC = ZoneInfo("UTC")
-
-
-class Decoded(msgspec.Struct, frozen=True, gc=False):
-    """One event: its subject and fact, or both None and `unknown` if no promise names its type."""
-
-    subject: Subject | None
-    fact: Fact | None
-    unknown: bool
 
 
 _UNKNOWN = Decoded(None, None, True)

@@ -49,6 +49,14 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return (self.source, self.id)
 
 
+class Decoded(msgspec.Struct, frozen=True, gc=False):
+    """One event: its subject and fact, or both None and `unknown` if no promise names its type."""
+
+    subject: Subject | None
+    fact: Fact | None
+    unknown: bool
+
+
 class FactRef(msgspec.Struct, frozen=True, gc=False):
     """A fact as other teams see it in a published event: no payload, so no customer data travels."""
 

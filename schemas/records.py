@@ -41,6 +41,14 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     cycles: list[Cycle]
 
 
+class RecordHead(msgspec.Struct, array_like=True, gc=False):
+    """A record whose facts are not looked at: all that most timers need."""
+
+    format: int
+    facts: msgspec.Raw
+    cycles: list[Cycle]
+
+
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     """How far one facts partition is complete, one per (partition, set of sources).
 
