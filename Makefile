@@ -69,7 +69,9 @@ compiled-test: compiled ## Run the tests of the core against the compiled core
 	@rm -rf dist/tested && mkdir -p dist/tested/schemas && cp -r tests examples docs pyproject.toml dist/tested
 	@cp -r schemas/json dist/tested/schemas
 	@cd dist/tested && $(CURDIR)/$(COMPILED)/bin/python -P -m pytest -q -o pythonpath= -m "not full" $(PYTEST_ARGS) \
-	  tests/promises tests/reference tests/schemas tests/agents/test_detect.py
+	  tests/promises tests/reference tests/agents/test_detect.py tests/agents/test_hostile.py \
+	  tests/schemas/test_decoding.py tests/schemas/test_fields.py tests/schemas/test_instants.py \
+	  tests/schemas/test_publications.py
 
 bench: compiled ## Measure ratios against other ways of doing it (Java 17, Maven, a C compiler; some ten minutes)
 	@echo "$(CURDIR)" > "$$($(COMPILED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bench.pth"

@@ -73,6 +73,9 @@ class PartitionProducer:
             retry_backoff_ms=20,
         )
 
+        if transactional_id:
+            _drop_what_is_refused(self._producer)
+
     async def start(self) -> None:
         """Connect and, with transactions, fence every earlier producer of this partition."""
         await asyncio.wait_for(self._producer.start(), self._ack_timeout)
@@ -140,6 +143,26 @@ class PartitionProducer:
         if count:
             await send()
         return posted
+
+
+def _drop_what_is_refused(producer: Any) -> None:
+    """Have a transaction that its coordinator refuses take its batches with it.
+
+    aiokafka holds a batch back until its partition is in the transaction, and lets go of all of them when that is
+    refused (no permission for one of the topics, say). A batch then reaches the broker outside of any transaction, or
+    inside the one before, whose end is still being written: a checkpoint would be committed without its events.
+    Touches of aiokafka 0.14 internals, held by tests/streams/test_security.py: `_txn_manager.error_transaction`,
+    `_message_accumulator.fail_all`, `._batches`.
+    """
+    manager, accumulator = producer._txn_manager, producer._message_accumulator  # noqa: SLF001 -- as told above
+    refuse = manager.error_transaction
+
+    def refuse_with_batches(error: BaseException) -> None:
+        refuse(error)
+        accumulator.fail_all(error)
+        accumulator._batches.clear()  # noqa: SLF001 -- as told above
+
+    manager.error_transaction = refuse_with_batches
 
 
 async def _unless(refused: asyncio.Future[Any], acknowledged: Coroutine[Any, Any, T]) -> T:

@@ -253,7 +253,8 @@ def test_a_missing_permission_is_told_by_name(
     alice, bob = secure.variables("PLAIN") | book, secure.variables("PLAIN") | book
     bob["PROMISEWATCH_SASL_USERNAME"] = "bob"
     run(promisewatch_command, ["topics", "create", "--partitions", "1"], alice)
-    worker = ["worker", "--state-dir", str(tmp_path / "state"), "--http-port", "off"]
+    # Static, as in Kubernetes: whoever comes back under its name does not wait for the session of who ended before.
+    worker = ["worker", "--state-dir", str(tmp_path / "state"), "--http-port", "off", "--instance-id", "one"]
     message = refused(run(promisewatch_command, worker, bob))
     assert "gives user 'bob' no permission for a topic" in message
     assert source in message
