@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from promises.detector import Detector
-from promises.partition import CHECKPOINT_KEY, Batch, PartitionDetector
+from promises.partition import CHECKPOINT_KEY, UNKNOWN, Batch, PartitionDetector
 from schemas import metrics
 from schemas.book_model import Book, Source
 from schemas.decoding import Decoder, SourceDecoder
@@ -48,8 +48,6 @@ CHECKPOINT_EVERY = 50_000
 """Offsets that may pass without anything worth storing before the position is stored all the same."""
 BEGINNING = -(1 << 62)
 """An instant before every other: the log was read from its very first record."""
-UNKNOWN = 1 << 62
-"""`known_since` of a log that has lost its beginning and whose first fact has not been seen yet."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ class DetectPartition:
         self._partition = partition
         self._producer = producer
         self._core = core
-        self._decode = decoder.decode
+        self._decoder = decoder
         self._source = source
         self._skew_ms = skew_ms
         self._topic_id = topic_id
@@ -100,36 +98,24 @@ class DetectPartition:
 
     async def process(self, records: Sequence[Any], next_offset: int) -> None:
         """Process a batch: facts, markers and bad events, in offset order."""
-        core, clock = self._core, self._app.clock
-        now = clock.now_ms()
-        for index, record in enumerate(records):
-            if index % YIELD_EVERY == 0 and index:
+        core, now = self._core, self._app.clock.now_ms()
+        begin, looked, count = 0, 0, len(records)
+        while begin < count:
+            end = min(begin + LOOK_EVERY, count)
+            begin, error = core.take_in(self._decoder, records, begin, end, now + self._skew_ms, self._source.settle_ms)
+            if begin < end:
+                if error is None:
+                    await self._marker(records[begin], now)
+                else:
+                    self._dead_letter(records[begin], error)
+                begin += 1
+            if core.pending + len(self._bad) >= SLICE_RECORDS or self._bad_bytes >= SLICE_BAD_BYTES:
+                await self._commit(records[begin - 1].offset + 1)
+            if begin - looked >= YIELD_EVERY:
+                looked = begin
                 await asyncio.sleep(0)
-            if not record.value:
-                await self._marker(record, now)
-            else:
-                self._event(record, now)
-            full = not index % LOOK_EVERY and core.pending + len(self._bad) >= SLICE_RECORDS
-            if full or self._bad_bytes >= SLICE_BAD_BYTES:
-                await self._commit(record.offset + 1)
         await self._commit(next_offset)
-        metrics.RECORDS.labels(topic=self._source.topic).inc(len(records))
-
-    def _event(self, record: Any, now: int) -> None:
-        core = self._core
-        try:
-            decoded = self._decode(record.value)
-            fact = decoded.fact
-            if fact is not None and fact.time > now + self._skew_ms:
-                raise EventError("future", f"time {fact.time} lies more than the skew ahead of the clock {now}")
-            if fact is None or decoded.subject is None:
-                core.count("unknown_type")
-                return
-            if core.known_since == UNKNOWN:
-                core.known_since = fact.time + self._source.settle_ms
-            core.fact(decoded.subject, fact, record.offset)
-        except EventError as error:
-            self._dead_letter(record, error)
+        metrics.RECORDS.labels(topic=self._source.topic).inc(count)
 
     async def _marker(self, record: Any, now: int) -> None:
         try:
