@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas import metrics
@@ -73,6 +73,7 @@ class PartitionProducer:
             retry_backoff_ms=20,
         )
 
+        self._transactions: Any = self._producer._txn_manager  # noqa: SLF001 -- for what it knows of refusals
         if transactional_id:
             _drop_what_is_refused(self._producer)
 
@@ -94,7 +95,16 @@ class PartitionProducer:
         time; the caller then ends the process.
         """
         with metrics.TRANSACTION.time():
-            return await asyncio.wait_for(self._write(events, changelog, changes), self._ack_timeout)
+            try:
+                return await asyncio.wait_for(self._write(events, changelog, changes), self._ack_timeout)
+            except (IllegalOperation, AssertionError) as error:
+                # What aiokafka says to whoever goes on with a transaction that has been refused or fenced meanwhile.
+                raise self._refusal() or error from None
+
+    def _refusal(self) -> BaseException | None:
+        """Why the transaction cannot go on, if it cannot."""
+        waiter = self._transactions._transaction_waiter if self._transactional_id else None  # noqa: SLF001 -- likewise
+        return waiter.exception() if waiter is not None and waiter.done() and not waiter.cancelled() else None
 
     async def _write(
         self, events: Mapping[str, Sequence[Outgoing]], changelog: str, changes: Sequence[Outgoing]
@@ -110,7 +120,7 @@ class PartitionProducer:
         # Every future is awaited: aiokafka's commit would go through although a batch had been refused.
         if not transactional:
             return (await _acknowledged([posted]))[-1]
-        refused = self._producer._txn_manager._transaction_waiter  # noqa: SLF001 -- where aiokafka keeps a refusal
+        refused = self._transactions._transaction_waiter  # noqa: SLF001 -- where aiokafka keeps a refusal
         last = (await _unless(refused, _acknowledged([*sent, posted])))[-1]
         await self._producer.commit_transaction()
         return last

@@ -101,8 +101,13 @@ class Place:
     def broken(self, orders: set[str]) -> None:
         """Wait until the promise is proved broken for all these orders."""
 
+        waiting, seen = set(orders), 0
+
         def enough(found: Sequence[Message]) -> bool:
-            return orders <= {json.loads(message.value() or b"{}")["subject"] for message in found}
+            nonlocal seen
+            waiting.difference_update(json.loads(message.value() or b"{}")["subject"] for message in found[seen:])
+            seen = len(found)
+            return not waiting
 
         self.read(topics.BREACHES, enough)
 
