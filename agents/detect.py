@@ -197,7 +197,8 @@ class DetectPartition:
             key, mode = publication.subject.encode(), core.mode(publication)
             if publication.kind != "outcome":
                 breaches.append(Outgoing(key, encode_event(publication, now, mode), EVENT_HEADERS))
-            outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
+            if publication.kind != "at_risk":
+                outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
         changes = [Outgoing(key, value) for key, value in batch.changes.items()]
         changes.append(Outgoing(CHECKPOINT_KEY, encode_checkpoint(batch.checkpoint)))
         offset = await self._producer.write(
@@ -219,7 +220,11 @@ class DetectPartition:
             metrics.EVENTS.labels(topic=topic, outcome=outcome).inc(count)
         for reason, count in self._bad_reasons.items():
             metrics.DEAD_LETTERS.labels(topic=topic, reason=reason).inc(count)
-        statuses = Counter((publication.promise, publication.status) for publication in batch.publications)
+        statuses = Counter(
+            (publication.promise, publication.status)
+            for publication in batch.publications
+            if publication.kind != "at_risk"
+        )
         for (promise, status), count in statuses.items():
             metrics.OUTCOMES.labels(promise=promise, status=status).inc(count)
         talkative = logging.getLogger(log_name).isEnabledFor(logging.DEBUG)

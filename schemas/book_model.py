@@ -226,7 +226,7 @@ class Promise:
     audience: tuple[str, ...]
     template: str | None
     group_by: tuple[str, ...]
-    """Payload fields of the opening that a breach event carries, so that readers can put breaches of one cause together."""
+    """Payload fields of the opening that a breach event carries: readers can put breaches of one cause together."""
     impact: Condition | None
     """CEL over the opening's payload: what the breach is worth, a number or text, carried by the breach event."""
     retention_ms: int

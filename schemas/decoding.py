@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from schemas.book_model import Book, Const, DueField, FieldPath, Match, Promise, Scalar, Source
+from schemas.book_model import Book, Const, FieldPath, Match, Scalar, Source
 from schemas.errors import EventError
 from schemas.facts import Fact, Subject
 from schemas.fields import compile_fields
 from schemas.instants import parse_date, parse_instant
+from schemas.looks import Looked, looked_at
 
 BAD_JSON = "bad_json"
 MISSING_ID = "missing_id"
@@ -51,10 +52,14 @@ _Getter = Callable[[Any], Any]
 
 
 class _TypePlan(NamedTuple):
-    """What is taken from events of one type: the type's name, the payload fields and the dues to be checked."""
+    """What is taken from events of one type: the type's name, the payload fields and the instants to be checked.
+
+    Fields are scalars, but for the `whole` ones, which conditions may look into.
+    """
 
     event: str
     fields: tuple[tuple[str, _Getter], ...]
+    whole: tuple[tuple[str, _Getter], ...]
     dues: tuple[tuple[str, _Getter, Match], ...]
 
 
@@ -82,6 +87,7 @@ class SourceDecoder:
         "_get_key",
         "_get_time",
         "_get_type",
+        "_get_withdrawn",
         "_key",
         "_name",
         "_plans",
@@ -95,12 +101,14 @@ class SourceDecoder:
         self._zone = ZoneInfo(book.timezone) if book.timezone else None
         # In direct mode all promises share one key.
         self._key = book.promises[0].key
-        wanted = {event: _wanted_fields(book.promises, event) for event in _named_events(book.promises)}
+        looked = looked_at(book.promises)
         paths = [source.id.parts, source.time.parts, self._payload(self._key)]
+        if source.withdraws is not None:
+            paths.append(source.withdraws.parts)
         if isinstance(source.type, FieldPath):
             paths.append(source.type.parts)
-        for fields in wanted.values():
-            paths += [self._payload(field) for field in fields]
+        for wanted in looked.values():
+            paths += [self._payload(field) for field in wanted.fields]
         event_type, getters = compile_fields(paths)
         self._decode = msgspec.json.Decoder(event_type).decode
         self._get_id = getters[source.id.parts]
@@ -111,20 +119,12 @@ class SourceDecoder:
             self._get_type = _always(source.type.value)
         else:
             self._get_type = getters[source.type.parts]
-        self._plans = {
-            event: _TypePlan(
-                event,
-                tuple((field, getters[self._payload(field)]) for field in fields),
-                tuple(
-                    (promise.due.field, getters[self._payload(promise.due.field)], promise.when)
-                    for promise in book.promises
-                    if promise.when.event == event and isinstance(promise.due, DueField)
-                ),
-            )
-            for event, fields in wanted.items()
-        }
+        self._get_withdrawn: _Getter | None = None
+        if source.withdraws is not None:
+            self._get_withdrawn = getters[source.withdraws.parts]
+        self._plans = {event: self._plan(event, wanted, getters) for event, wanted in looked.items()}
 
-    def decode(self, value: bytes) -> Decoded:  # noqa: C901 - one pass; each call it is cut into costs 3%
+    def decode(self, value: bytes) -> Decoded:  # noqa: C901, PLR0912 - one pass; each call it is cut into costs 3%
         """The subject and fact of one event. Raises EventError with one of the reasons of this module."""
         try:
             event = self._decode(value)
@@ -142,6 +142,11 @@ class SourceDecoder:
         except ValueError as error:
             raise EventError(UNREADABLE_TIME, f"time {self._source.time.text!r}: {error}") from None
         plan = self._plans.get(kind)
+        withdraws = None
+        if self._get_withdrawn is not None:
+            withdraws = self._withdrawn(self._get_withdrawn(event))
+            if plan is None and withdraws is not None:
+                plan = _TypePlan(kind, (), (), ())
         if plan is None:
             return _UNKNOWN
         key = self._get_key(event)
@@ -152,11 +157,35 @@ class SourceDecoder:
             found = get(event)
             if type(found) in _SCALARS:
                 data[field] = found
-        if plan.dues:
+        for field, get in plan.whole:
+            found = get(event)
+            if found is not msgspec.UNSET:
+                data[field] = found
+        if plan.dues and withdraws is None:
             _check_dues(event, plan, data)
         # The same as Subject(...), without the Python function that a NamedTuple has for a constructor.
         subject = _new_tuple(Subject, (self._key, key))
-        return Decoded(subject, Fact(self._name, fact_id, plan.event, time_ms, data), False)
+        return Decoded(subject, Fact(self._name, fact_id, plan.event, time_ms, data, withdraws), False)
+
+    def _plan(self, event: str, wanted: Looked, getters: dict[tuple[str, ...], _Getter]) -> _TypePlan:
+        def getter(field: str) -> _Getter:
+            return getters[self._payload(field)]
+
+        return _TypePlan(
+            event,
+            tuple((field, getter(field)) for field in sorted(wanted.fields - wanted.whole)),
+            tuple((field, getter(field)) for field in sorted(wanted.whole)),
+            tuple((field, getter(field), match) for field, match in wanted.instants),
+        )
+
+    def _withdrawn(self, found: Any) -> str | None:
+        """The id of the event that an event takes back; None if it takes none back."""
+        if found is None or found is msgspec.UNSET or (not found and found != 0):
+            return None
+        if type(found) in (str, int):
+            return str(found)
+        assert self._source.withdraws is not None, "only then it is asked"
+        raise _unusable((MISSING_ID, UNREADABLE_ID), "withdraws", self._source.withdraws, found, _ID)
 
     def _payload(self, field: str) -> tuple[str, ...]:
         prefix = self._source.data.parts if self._source.data else ()
@@ -209,27 +238,6 @@ def _check_dues(event: Any, plan: _TypePlan, data: dict[str, Any]) -> None:
 
 def _always(value: str) -> _Getter:
     return lambda _event: value
-
-
-def _named_events(promises: tuple[Promise, ...]) -> set[str]:
-    return {match.event for promise in promises for match in _matches(promise)}
-
-
-def _matches(promise: Promise) -> tuple[Match, ...]:
-    release = (promise.release,) if promise.release else ()
-    return (promise.when, promise.expect, *release)
-
-
-def _wanted_fields(promises: tuple[Promise, ...], event: str) -> list[str]:
-    """The payload fields that any promise looks at in events of this type, sorted."""
-    fields: set[str] = set()
-    for promise in promises:
-        for match in _matches(promise):
-            if match.event == event:
-                fields.update(path for path, _ in match.where)
-        if promise.when.event == event and isinstance(promise.due, DueField):
-            fields.add(promise.due.field)
-    return sorted(fields)
 
 
 def _unusable(reasons: tuple[str, str], what: str, path: FieldPath | Const, found: Any, expected: str) -> EventError:

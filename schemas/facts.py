@@ -20,7 +20,8 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One event of one source.
 
     `time` is UTC milliseconds since the epoch (finer input is truncated). `data` holds only the payload
-    fields that the book names, by their dotted path.
+    fields that the book names, by their dotted path. `withdraws` is the id of another fact of its source that this one
+    takes back.
     """
 
     source: str
@@ -28,6 +29,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     type: str
     time: int
     data: dict[str, Any]
+    withdraws: str | None = None
 
     @property
     def member(self) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """What is published: the core's `Publication`, and the CloudEvents that carry it to other teams.
 
 A publication of kind breached, fulfilled_late or retracted becomes one event on the breaches topic and one on the
-outcomes topic; kind outcome becomes the latter only. Per cycle the highest `revision` is the one in force.
+outcomes topic; kind outcome becomes the latter only, kind at_risk the former only. Per cycle the highest `revision` is
+the one in force.
 """
 
 from typing import Annotated, Any, Literal
@@ -11,10 +12,13 @@ import msgspec
 from schemas.facts import Fact, FactRef
 from schemas.instants import format_instant
 
-Kind = Literal["breached", "fulfilled_late", "retracted", "outcome"]
+Kind = Literal["breached", "fulfilled_late", "retracted", "at_risk", "outcome"]
 Status = Literal["open", "kept", "breached", "fulfilled_late", "released", "void"]
 Mode = Literal["live", "replay"]
-RetractReason = Literal["fulfilled_in_time", "released_in_time", "opening_changed"]
+RetractReason = Literal[
+    "fulfilled_in_time", "released_in_time", "opening_changed", "due_moved", "moved_before_itself", "evidence_changed",
+    "cause_retracted",
+]  # fmt: skip
 
 EVENT_SOURCE: Literal["/promisewatch"] = "/promisewatch"
 CONTENT_TYPE: Literal["application/json"] = "application/json"
@@ -26,17 +30,20 @@ FACTS_PUBLISHED_MAX = 100
 BREACHED = "promise.breached.v1"
 FULFILLED_LATE = "promise.fulfilled_late.v1"
 RETRACTED = "promise.retracted.v1"
+AT_RISK = "promise.at_risk.v1"
 OUTCOME = "promise.outcome.v1"
 
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 """RFC 3339 in UTC with milliseconds."""
 Revision = Annotated[int, msgspec.Meta(ge=1)]
+Amount = str | float | int
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a verdict, as the core decides it: everything but when it was detected. Instants are UTC ms.
 
-    `id` is the event's id on the breaches topic (for kind outcome: unused there), `outcome_id` that of its outcome.
+    `id` is the event's id on the breaches topic (for kind outcome: unused there), `outcome_id` that of its outcome (for
+    kind at_risk: unused). `first_due` None: it is `due`.
     """
 
     kind: Kind
@@ -62,10 +69,21 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     reason: RetractReason | None = None
     explain: str = ""
     timezone: str = "UTC"
+    first_due: int | None = None
+    paused_ms: int = 0
+    impact: Amount | None = None
+    group: dict[str, Any] | None = None
+    warn: str | None = None
+    risk_at: int | None = None
 
 
 class PromiseData(msgspec.Struct, frozen=True, kw_only=True):
-    """What every event on the breaches topic tells. `cycle` is the id of the opening fact."""
+    """What every event on the breaches topic tells. `cycle` is the id of the opening fact.
+
+    `first_due` is the due as first promised, `due` as last promised. `paused_ms` is for how long the promise stood
+    still, `impact` what its breach is worth by the book, `group` the payload fields of the opening by which the book
+    has breaches put together. These four are always written; events of versions that did not know them lack them.
+    """
 
     promise: str
     version: int
@@ -76,12 +94,14 @@ class PromiseData(msgspec.Struct, frozen=True, kw_only=True):
     cycle: str
     opening: FactRef
     opened_at: Instant
+    first_due: Instant | None = None
     due: Instant
+    paused_ms: Annotated[int, msgspec.Meta(ge=0)] = 0
     breached_at: Instant | None
     detected_at: Instant
     fulfilled_at: Instant | None
     late_by_ms: int | None
-    status: Literal["kept", "breached", "fulfilled_late", "released", "void"]
+    status: Status
     revision: Revision
     expected: str
     facts: list[FactRef]
@@ -89,6 +109,8 @@ class PromiseData(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     timezone: str
     explain: str
+    impact: Amount | None = None
+    group: dict[str, str | float | int | bool | None] = {}
 
 
 class BreachedData(PromiseData, frozen=True, kw_only=True):
@@ -108,10 +130,21 @@ class FulfilledLateData(PromiseData, frozen=True, kw_only=True):
 
 
 class RetractedData(PromiseData, frozen=True, kw_only=True):
-    """A breach that turned out not to be one: evidence dated in time arrived after it had been published."""
+    """A breach that turned out not to be one: evidence dated in time arrived after it had been published.
 
-    status: Literal["kept", "released", "void"]
+    Status open: it is not decided yet (its due has moved, or what had broken it was taken back).
+    """
+
+    status: Literal["kept", "released", "void", "open"]
     reason: RetractReason
+
+
+class AtRiskData(PromiseData, frozen=True, kw_only=True):
+    """A running promise that may soon be broken. `warn` is the warning as the book spells it, `risk_at` its instant."""
+
+    status: Literal["open"]
+    warn: str
+    risk_at: Instant
 
 
 class OutcomeData(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,13 +200,19 @@ class Retracted(Envelope, frozen=True, kw_only=True, tag=RETRACTED):
     data: RetractedData
 
 
+class AtRisk(Envelope, frozen=True, kw_only=True, tag=AT_RISK):
+    """What was promised has not come yet, and the due is near."""
+
+    data: AtRiskData
+
+
 class Outcome(Envelope, frozen=True, kw_only=True, tag=OUTCOME):
     """How the promise ended, for reports."""
 
     data: OutcomeData
 
 
-Event = Breached | FulfilledLate | Retracted | Outcome
+Event = Breached | FulfilledLate | Retracted | AtRisk | Outcome
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
@@ -197,6 +236,11 @@ def encode_event(publication: Publication, detected_at: int, mode: Mode) -> byte
         assert publication.reason is not None
         data = RetractedData(reason=publication.reason, **common)
         event = Retracted(data=data, **_attributes(publication, RETRACTED, when))
+    elif publication.kind == "at_risk":
+        assert publication.warn is not None
+        assert publication.risk_at is not None
+        at_risk = AtRiskData(warn=publication.warn, risk_at=format_instant(publication.risk_at), **common)
+        event = AtRisk(data=at_risk, **_attributes(publication, AT_RISK, when))
     else:
         raise ValueError(f"found a publication of kind {publication.kind!r}, expected one for the breaches topic")
     return _encode(event)
@@ -248,7 +292,9 @@ def _promise_data(publication: Publication, detected_at: str, mode: Mode) -> dic
         "cycle": publication.cycle,
         "opening": fact_ref(publication.opening),
         "opened_at": format_instant(publication.opened_at),
+        "first_due": format_instant(publication.due if publication.first_due is None else publication.first_due),
         "due": format_instant(publication.due),
+        "paused_ms": publication.paused_ms,
         "breached_at": _optional(publication.breached_at),
         "detected_at": detected_at,
         "fulfilled_at": _optional(publication.fulfilled_at),
@@ -261,6 +307,8 @@ def _promise_data(publication: Publication, detected_at: str, mode: Mode) -> dic
         "mode": mode,
         "timezone": publication.timezone,
         "explain": publication.explain,
+        "impact": publication.impact,
+        "group": publication.group or {},
     }
 
 
