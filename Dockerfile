@@ -17,6 +17,12 @@ WORKDIR /src
 COPY pyproject.toml uv.lock ./
 RUN uv sync --frozen --no-dev --no-install-project --no-cache
 
+# The core is compiled to C; the compiler stays behind in this stage. Debian's point releases move its version.
+# hadolint ignore=DL3008
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends gcc libc6-dev \
+ && rm -rf /var/lib/apt/lists/*
+ENV HATCH_BUILD_HOOK_ENABLE_MYPYC=1
 COPY README.md LICENSE ./
 COPY schemas schemas
 COPY promises promises

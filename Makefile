@@ -9,17 +9,18 @@ BENCH_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMPILED := .venv-compiled
 TOOLS := .venv-tools
 TOOLS_READY := $(TOOLS)/.ready
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo test test-full bench lint k8s-check alerts-test format lock clean
+.PHONY: help setup tools compiled compiled-test demo test test-full bench lint k8s-check alerts-test format lock clean
 
 help: ## Print this help
 	@echo "usage: make TARGET [PYTHON=python3.12] [BROKER=auto|kafka|embedded]"
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with everything in it, .venv/bin/promisewatch included
 	@echo "ready: $(BIN)/promisewatch"
@@ -45,6 +46,14 @@ $(TOOLS_READY): k8s/tools/requirements.txt
 	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# By way of a source distribution: the compiler leaves its modules beside the sources, where they would be imported.
+compiled: $(READY) ## Make .venv-compiled, where the core is compiled to C as in the image (needs a C compiler)
+	@rm -rf dist/compiled
+	@HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(BIN)/uv build --quiet --out-dir dist/compiled
+	@UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(COMPILED) $(BIN)/uv sync --frozen --quiet --no-install-project
+	@$(BIN)/uv pip install --quiet --no-deps --reinstall --python $(COMPILED)/bin/python dist/compiled/*.whl
+	@echo "ready: $(COMPILED)/bin/promisewatch"
+
 demo: $(READY) ## Play a web shop's week through the whole pipeline, in about two minutes
 	@$(BIN)/promisewatch demo --broker $(BROKER)
 
@@ -54,8 +63,19 @@ test: $(READY) ## Run the tests but the long ones (with Java 17 and Maven, those
 test-full: $(READY) ## Run all tests
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
-bench: $(READY) ## Measure ratios against other ways of doing it (Java 17 and Maven; some ten minutes)
-	@$(BIN)/python -m bench $(BENCH_ARGS)
+# Away from the sources, so that what is tested is what is installed.
+compiled-test: compiled ## Run the tests of the core against the compiled core
+	@$(COMPILED)/bin/python -P -c 'import promises.detector as d; assert not d.__file__.endswith(".py"), d.__file__'
+	@rm -rf dist/tested && mkdir -p dist/tested/schemas && cp -r tests examples docs pyproject.toml dist/tested
+	@cp -r schemas/json dist/tested/schemas
+	@cd dist/tested && $(CURDIR)/$(COMPILED)/bin/python -P -m pytest -q -o pythonpath= -m "not full" $(PYTEST_ARGS) \
+	  tests/promises tests/reference tests/agents/test_detect.py tests/agents/test_hostile.py \
+	  tests/schemas/test_decoding.py tests/schemas/test_fields.py tests/schemas/test_instants.py \
+	  tests/schemas/test_publications.py
+
+bench: compiled ## Measure ratios against other ways of doing it (Java 17, Maven, a C compiler; some ten minutes)
+	@echo "$(CURDIR)" > "$$($(COMPILED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bench.pth"
+	@$(COMPILED)/bin/python -P -m bench $(BENCH_ARGS)
 
 lint: $(READY) ## Check style, types, generated files and the lock file
 	@$(BIN)/ruff check .
@@ -84,6 +104,6 @@ format: $(READY) ## Format the code and mend what ruff can mend
 lock: $(READY) ## Bring uv.lock up to pyproject.toml
 	@$(BIN)/uv lock
 
-clean: ## Remove .venv, .venv-tools and caches of tools (downloaded Kafka jars stay in ~/.cache/promisewatch)
-	@rm -rf $(VENV) $(TOOLS) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove .venv, .venv-tools, .venv-compiled and caches of tools (downloaded Kafka jars stay in ~/.cache/promisewatch)
+	@rm -rf $(VENV) $(TOOLS) $(COMPILED) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

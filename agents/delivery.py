@@ -2,11 +2,16 @@
 
 stamina does the retrying (exponential back-off with jitter, its log lines and its counter `stamina_retries_total`);
 here is what it cannot know: which failures may pass, what the other side asked for (Retry-After), how many attempts may
-be under way at once, and that a partition which is taken away must stop waiting.
+be under way at once, that a partition which is taken away must stop waiting, and that a wait on purpose is no stall.
+
+Whoever waits (between attempts, for a slot, because the other side asked for it) says so to the health check; whoever
+makes an attempt says nothing until it has ended. So retries may go on for as long as the policy has it, and an attempt
+that never ends is noticed, also when every slot is taken by such attempts.
 """
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -53,21 +58,26 @@ class Report(NamedTuple):
 
 
 class AttemptFailed(Exception):
-    """One attempt failed; tells stamina how. Its text is the channel's own and holds no secret."""
+    """One attempt failed; tells stamina how. Its text is the channel's own and holds no secret.
 
-    def __init__(self, delivery: Delivery) -> None:
+    `pause`: how many seconds stamina would wait at most before the next one.
+    """
+
+    def __init__(self, delivery: Delivery, pause: float) -> None:
         """Hold the attempt."""
         super().__init__(f"{delivery.failure}: {delivery.detail}")
         self.delivery = delivery
+        self.pause = pause
         self.recoverable = delivery.failure is not None and delivery.failure.recoverable
 
 
 class Patience:
-    """Whether there is time left. When it ends, waiting is cut short; attempts under way are let finish."""
+    """Whether a partition has time left. When it ends, waiting is cut short; attempts under way are let finish."""
 
-    def __init__(self) -> None:
-        """Have all the time in the world."""
+    def __init__(self, rests: Callable[[float], None] = lambda _: None) -> None:
+        """Have all the time in the world; `rests` is told of every wait on purpose, as the seconds it may take."""
         self.ended = False
+        self.rests = rests
         self._waiting: set[asyncio.Task[object]] = set()
 
     def end(self) -> None:
@@ -106,6 +116,8 @@ class Deliverer:
         self._monotonic = monotonic
         self._slots = asyncio.Semaphore(self._policy.concurrency)
         self._quiet_until = 0.0
+        self._queueing: Counter[Patience] = Counter()
+        """Whose deliveries wait for a slot."""
 
     async def deliver(self, message: Message, patience: Patience) -> Report | None:
         """Deliver, with as many attempts as it takes and the policy allows.
@@ -124,7 +136,7 @@ class Deliverer:
                     delivery = await self._attempt(message, patience)
                     attempts += 1
                     if delivery.failure is not None:
-                        raise AttemptFailed(delivery)
+                        raise AttemptFailed(delivery, attempt.next_wait + policy.jitter)
                     return Report(delivery, attempts)
         except AttemptFailed as failed:
             return None if patience.ended and failed.recoverable else Report(failed.delivery, attempts)
@@ -142,22 +154,49 @@ class Deliverer:
             return False
         if self._monotonic() - began >= self._policy.retry_max:
             return False
-        asked = error.delivery.retry_after
-        return True if asked is None else min(asked, self._policy.retry_after_max)
+        asked = self._asked(error.delivery)
+        patience.rests(error.pause if asked is None else asked)
+        return True if asked is None else asked
+
+    def _asked(self, delivery: Delivery) -> float | None:
+        """Return for how many seconds the other side is left alone after this attempt, None where it did not ask."""
+        return None if delivery.retry_after is None else min(delivery.retry_after, self._policy.retry_after_max)
 
     async def _attempt(self, message: Message, patience: Patience) -> Delivery:
         """Make one attempt when there is a slot, and not while the other side wants to be left alone."""
         patience.waits()
-        async with self._slots:
+        await self._slot(patience)
+        try:
             # Whoever was told to wait waits for all: it is one receiver. Once an attempt, so that all get their turn.
-            quiet = self._quiet_until - self._monotonic()
+            quiet = self._rest(patience)
             if quiet > 0:
                 await asyncio.sleep(quiet)
             patience.works()
             delivery = await self.channel.deliver(message)
-            if delivery.retry_after is not None:
-                quiet = min(delivery.retry_after, self._policy.retry_after_max)
-                self._quiet_until = max(self._quiet_until, self._monotonic() + quiet)
+            asked = self._asked(delivery)
+            if asked is not None:
+                self._quiet_until = max(self._quiet_until, self._monotonic() + asked)
+        finally:
+            self._slots.release()
+        for waiting in (patience, *self._queueing):
+            self._rest(waiting)  # their turn has come nearer
         if delivery.failure is not None and not patience.ended:
             patience.waits()  # until the next attempt, if there is one
         return delivery
+
+    async def _slot(self, patience: Patience) -> None:
+        """Wait until one more attempt may be under way."""
+        self._rest(patience)
+        self._queueing[patience] += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._queueing[patience] -= 1
+            if not self._queueing[patience]:
+                del self._queueing[patience]
+
+    def _rest(self, patience: Patience) -> float:
+        """Say that a delivery waits for as long as the other side is left alone; returns how many seconds that is."""
+        quiet = max(0.0, self._quiet_until - self._monotonic())
+        patience.rests(quiet)
+        return quiet

@@ -14,13 +14,14 @@ from typing import Any
 import structlog
 
 from promises.detector import Detector
-from promises.partition import CHECKPOINT_KEY, Batch, PartitionDetector
+from promises.partition import CHECKPOINT_KEY, UNKNOWN, Batch, PartitionDetector
 from schemas import metrics
 from schemas.book_model import Book, Source
 from schemas.decoding import Decoder, SourceDecoder
+from schemas.encoding import encode_event, encode_outcome
 from schemas.errors import EventError, StateError, TopicsError
 from schemas.markers import read_marker
-from schemas.publications import EVENT_HEADERS, encode_event, encode_outcome
+from schemas.publications import EVENT_HEADERS, Publication
 from schemas.records import RECORD_FORMAT, Checkpoint, decode_checkpoint, encode_checkpoint
 from schemas.topics import BREACHES, OUTCOMES, dlq
 from streams.app import BatchApp, StreamSettings, build_app
@@ -28,12 +29,17 @@ from streams.deadletters import dead_letter
 from streams.emit import Outgoing, PartitionProducer
 from streams.frontier import Marks
 from streams.logs import trace_id
+from streams.topicwatch import same_topic
 
 log_name = "promisewatch.detect"
 log = structlog.get_logger(log_name)
 
 SLICE_RECORDS = 5_000
 """A transaction holds at most about this many published events and changed records."""
+SLICE_BAD_BYTES = 16 << 20
+"""And about this much of dead letters: there may be thousands of them, of megabytes each."""
+TOPIC_KEY = b"\x00topic"
+"""Where the id of the source topic is stored, beside the checkpoint."""
 LOOK_EVERY = 64
 """Records processed between two looks at whether a slice is full."""
 YIELD_EVERY = 500
@@ -42,8 +48,6 @@ CHECKPOINT_EVERY = 50_000
 """Offsets that may pass without anything worth storing before the position is stored all the same."""
 BEGINNING = -(1 << 62)
 """An instant before every other: the log was read from its very first record."""
-UNKNOWN = 1 << 62
-"""`known_since` of a log that has lost its beginning and whose first fact has not been seen yet."""
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,25 @@ class DetectPartition:
         decoder: SourceDecoder,
         source: Source,
         skew_ms: int,
+        topic_id: bytes | None = None,
     ) -> None:
-        """Take over a partition whose state is restored and whose earlier producers are fenced."""
+        """Take over a partition whose state is restored and whose earlier producers are fenced.
+
+        `topic_id`, if given, is stored with the next commit.
+        """
         self._app = app
         self._partition = partition
         self._producer = producer
         self._core = core
-        self._decode = decoder.decode
+        self._decoder = decoder
         self._source = source
         self._skew_ms = skew_ms
+        self._topic_id = topic_id
         self._marks = Marks(source.settle_ms) if source.frontier == "clock" else None
         self._next_offset = core.next_offset
         self._stored_offset = self._next_offset
         self._bad: list[Outgoing] = []
+        self._bad_bytes = 0
         self._bad_reasons: Counter[str] = Counter()
         self.closed = False
 
@@ -88,41 +98,32 @@ class DetectPartition:
 
     async def process(self, records: Sequence[Any], next_offset: int) -> None:
         """Process a batch: facts, markers and bad events, in offset order."""
-        core, clock = self._core, self._app.clock
-        now = clock.now_ms()
-        for index, record in enumerate(records):
-            if index % YIELD_EVERY == 0 and index:
+        core, now = self._core, self._app.clock.now_ms()
+        begin, looked, count = 0, 0, len(records)
+        while begin < count:
+            end = min(begin + LOOK_EVERY, count)
+            begin, error = core.take_in(self._decoder, records, begin, end, now + self._skew_ms, self._source.settle_ms)
+            if begin < end:
+                if error is None:
+                    await self._marker(records[begin], now)
+                else:
+                    self._dead_letter(records[begin], error)
+                begin += 1
+            if core.pending + len(self._bad) >= SLICE_RECORDS or self._bad_bytes >= SLICE_BAD_BYTES:
+                await self._commit(records[begin - 1].offset + 1)
+            if begin - looked >= YIELD_EVERY:
+                looked = begin
                 await asyncio.sleep(0)
-            if not record.value:
-                await self._marker(record)
-            else:
-                self._event(record, now)
-            if not index % LOOK_EVERY and core.pending + len(self._bad) >= SLICE_RECORDS:
-                await self._commit(record.offset + 1)
         await self._commit(next_offset)
-        metrics.RECORDS.labels(topic=self._source.topic).inc(len(records))
+        metrics.RECORDS.labels(topic=self._source.topic).inc(count)
 
-    def _event(self, record: Any, now: int) -> None:
-        core = self._core
-        try:
-            decoded = self._decode(record.value)
-            fact = decoded.fact
-            if fact is not None and fact.time > now + self._skew_ms:
-                raise EventError("future", f"time {fact.time} lies more than the skew ahead of the clock {now}")
-            if fact is None or decoded.subject is None:
-                core.count("unknown_type")
-                return
-            if core.known_since == UNKNOWN:
-                core.known_since = fact.time + self._source.settle_ms
-            core.fact(decoded.subject, fact, record.offset)
-        except EventError as error:
-            self._dead_letter(record, error)
-
-    async def _marker(self, record: Any) -> None:
+    async def _marker(self, record: Any, now: int) -> None:
         try:
             instant = read_marker(record.value, record.headers)
             if instant is None:
                 raise EventError("empty", "a record without a value and without a frontier header")
+            if instant > now + self._skew_ms:  # nobody knows yet what happens then; taken, it would break every promise
+                raise EventError("future", f"a marker for {instant}, more than the skew ahead of the clock {now}")
         except EventError as error:
             self._dead_letter(record, error)
             return
@@ -137,6 +138,7 @@ class DetectPartition:
 
     def _dead_letter(self, record: Any, error: EventError) -> None:
         self._bad.append(dead_letter(record, error.reason, error.message))
+        self._bad_bytes += len(record.value or b"")
         self._bad_reasons[error.reason] += 1
         log.warning(
             "event sent to dead letters",
@@ -200,6 +202,8 @@ class DetectPartition:
             if publication.kind != "at_risk":
                 outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
         changes = [Outgoing(key, value) for key, value in batch.changes.items()]
+        if self._topic_id is not None:
+            changes.append(Outgoing(TOPIC_KEY, self._topic_id))
         changes.append(Outgoing(CHECKPOINT_KEY, encode_checkpoint(batch.checkpoint)))
         offset = await self._producer.write(
             {BREACHES: breaches, OUTCOMES: outcomes, dlq(self._source.topic): self._bad},
@@ -210,8 +214,10 @@ class DetectPartition:
             raise RuntimeError("a checkpoint was written but no offset came back")
         self._app.remember(self._partition, changes, offset)
         self._next_offset = self._stored_offset = next_offset
+        self._topic_id = None
         self._measure(batch, now)
         self._bad = []
+        self._bad_bytes = 0
         self._bad_reasons.clear()
 
     def _measure(self, batch: Batch, now: int) -> None:
@@ -220,30 +226,36 @@ class DetectPartition:
             metrics.EVENTS.labels(topic=topic, outcome=outcome).inc(count)
         for reason, count in self._bad_reasons.items():
             metrics.DEAD_LETTERS.labels(topic=topic, reason=reason).inc(count)
-        statuses = Counter(
-            (publication.promise, publication.status)
-            for publication in batch.publications
-            if publication.kind != "at_risk"
-        )
+        self._measure_publications(batch, now)
+
+    def _measure_publications(self, batch: Batch, now: int) -> None:
+        statuses: Counter[tuple[str, str]] = Counter()
+        breaches: dict[tuple[str, str], list[Publication]] = {}
+        for publication in batch.publications:
+            if publication.kind != "at_risk":
+                statuses[publication.promise, publication.status] += 1
+            if publication.kind == "breached":
+                breaches.setdefault((publication.promise, publication.severity), []).append(publication)
         for (promise, status), count in statuses.items():
             metrics.OUTCOMES.labels(promise=promise, status=status).inc(count)
         talkative = logging.getLogger(log_name).isEnabledFor(logging.DEBUG)
-        for publication in batch.publications:
-            if publication.kind != "breached" or publication.breached_at is None:
-                continue
-            example = {"event_id": publication.id}  # an exemplar of OpenMetrics: the way from a graph to an event
-            metrics.BREACHES.labels(promise=publication.promise, severity=publication.severity).inc(exemplar=example)
-            delay_ms = now - publication.breached_at - self._source.settle_ms
-            if self._core.mode(publication) == "live":
-                metrics.DETECTION_DELAY.observe(max(0, delay_ms) / 1_000, exemplar=example)
-            if talkative:
-                log.debug(
-                    "breach published",
-                    promise=publication.promise,
-                    subject=publication.subject,
-                    event_id=publication.id,
-                    partition=self._partition,
-                )
+        for (promise, severity), published in breaches.items():
+            # An exemplar of OpenMetrics: the way from a graph to an event. One a batch will do.
+            example: dict[str, str] | None = {"event_id": published[-1].id}
+            metrics.BREACHES.labels(promise=promise, severity=severity).inc(len(published), exemplar=example)
+            for publication in published:
+                if publication.breached_at is not None and self._core.mode(publication) == "live":
+                    delay_ms = now - publication.breached_at - self._source.settle_ms
+                    metrics.DETECTION_DELAY.observe(max(0, delay_ms) / 1_000, exemplar=example)
+                    example = None
+                if talkative:
+                    log.debug(
+                        "breach published",
+                        promise=publication.promise,
+                        subject=publication.subject,
+                        event_id=publication.id,
+                        partition=self._partition,
+                    )
 
     def hurry(self) -> None:
         """Go on: a batch takes milliseconds."""
@@ -263,6 +275,7 @@ def build_detector(book: Book, settings: StreamSettings, detect: DetectSettings)
     async def open_partition(app: BatchApp, partition: int, producer: PartitionProducer) -> DetectPartition:
         read = app.store.reader(partition)
         stored = read(CHECKPOINT_KEY)
+        unknown_id = await check_identity(app, source.topic, read(TOPIC_KEY))
         if stored is None:
             checkpoint = await first_checkpoint(app, book, source, detect, partition)
         else:
@@ -271,7 +284,8 @@ def build_detector(book: Book, settings: StreamSettings, detect: DetectSettings)
         partition_core = PartitionDetector(core, read, checkpoint, partition=partition)
         partition_core.rebuild(app.store.scan(partition))
         log.info("partition opened", partition=partition, next_offset=checkpoint.next_offset, new=stored is None)
-        return DetectPartition(app, partition, producer, partition_core, decoder, source, book.defaults.skew_ms)
+        skew_ms = book.defaults.skew_ms
+        return DetectPartition(app, partition, producer, partition_core, decoder, source, skew_ms, unknown_id)
 
     async def beat(app: BatchApp) -> None:
         if source.frontier == "clock":
@@ -306,6 +320,19 @@ async def first_checkpoint(
     )
 
 
+async def check_identity(app: BatchApp, topic: str, stored: bytes | None) -> bytes | None:
+    """Refuse a topic that is not the one the state came from; return its id where the state does not hold it yet.
+
+    Raises StateError when it was recreated, however far it has grown since.
+    """
+    found = (await app.offsets.identify(topic)).get(topic)
+    topic_id = None if found is None else found.topic_id
+    if stored is not None:
+        same_topic(topic, stored.decode(), topic_id)
+        return None
+    return None if topic_id is None else topic_id.encode()
+
+
 async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int) -> None:
     """Refuse a log that does not go on where the state ends.
 
@@ -329,9 +356,12 @@ async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int)
 
 async def take_marks(app: BatchApp, topic: str) -> None:
     """Mark every owned partition: the clock is read first, then the ends are asked."""
-    if app.offsets.known_partition_count(topic) != app.settings.partitions:
+    count = app.offsets.known_partition_count(topic)
+    if not count:
+        return  # gone, or not known just now: the frontier stands still, and streams/topicwatch.py sees to the rest
+    if count != app.settings.partitions:
         raise TopicsError(
-            f"{topic} has {app.offsets.known_partition_count(topic)} partitions now, and had {app.settings.partitions} "
+            f"{topic} has {count} partitions now, and had {app.settings.partitions} "
             "at start: subjects have moved between partitions, which direct mode cannot follow"
         )
     lanes = dict(app.partitions.lanes)

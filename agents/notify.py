@@ -13,7 +13,7 @@ import asyncio
 import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import mode
 import msgspec
@@ -25,9 +25,10 @@ from agents.decisions import MEMORY_FORMAT, Decision, Memory, NotifyReason, deci
 from agents.delivery import Deliverer, Patience, Report, RetryPolicy
 from schemas import metrics
 from schemas.errors import StateError
+from schemas.facts import CONTROL
 from schemas.instants import format_instant, parse_instant
 from schemas.notifications import Notification, encode_notification, record_key
-from schemas.publications import AtRisk, Outcome, decode_event
+from schemas.publications import AtRisk, Event, Outcome, decode_event
 from schemas.topics import BREACHES, NOTIFICATIONS, dlq
 from streams.app import BatchApp, StreamSettings, build_app
 from streams.deadletters import dead_letter
@@ -41,11 +42,13 @@ WINDOW_RECORDS = 256
 POSITION_EVERY = 50_000
 """Offsets that may pass without anything to record before the position is stored all the same."""
 UNREADABLE = "unreadable_event"
+REVISION_BITS_MAX = 32
 GC_THRESHOLDS = (5_000, 10, 5)
 """The detector's thresholds suit batches; with them a notifier would grow for hours before old garbage is looked at."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_memory = msgspec.json.Decoder(Memory).decode
+_decode_position = msgspec.json.Decoder(tuple[Literal[1], int]).decode  # MEMORY_FORMAT, offset
 
 
 @dataclass(frozen=True)
@@ -130,18 +133,18 @@ class NotifyPartition:
         self._deliverer = deliverer
         self._channel = deliverer.channel
         self._settings = settings
-        self._patience = Patience()
+        self._patience = Patience(lambda seconds: app.health.patient(partition, seconds))
         self._read = app.store.reader(partition)
         stored = self._read(POSITION_KEY)
         self._next_offset = 0
         if stored is not None:
-            found = msgspec.json.decode(stored)
-            if not isinstance(found, list) or found[0] != MEMORY_FORMAT:
+            try:
+                self._next_offset = _decode_position(stored)[1]
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 raise StateError(
                     f"{app.settings.changelog}/{partition}: found a position {stored[:40]!r}, expected format "
-                    f"{MEMORY_FORMAT}: it was written by another version of promisewatch"
-                )
-            self._next_offset = found[1]
+                    f"{MEMORY_FORMAT}: it was written by another version of promisewatch, or by something else"
+                ) from error
         self._stored_offset = self._next_offset
 
     @property
@@ -196,7 +199,7 @@ class NotifyPartition:
         event, data = item.event, item.event.data
         key = f"{data.key}\x1f{data.subject}\x1f{data.promise}\x1f{data.cycle}".encode()
         stored = self._read(key)
-        memory = None if stored is None else _decode_memory(stored)
+        memory = None if stored is None else self._memory(key, stored)
         if memory is not None and memory.events.get(event.id) == "intended":
             if not self._channel.idempotent:
                 return Task(item, key, memory, Decision(False, NotifyReason.INTERRUPTED), "unknown")
@@ -205,6 +208,21 @@ class NotifyPartition:
         now, limit = self._app.clock.now_ms(), self._settings.max_age_ms
         decision = decide(event, memory, breached, now, limit, offset=item.record.offset)
         return Task(item, key, memory, decision, "intended" if decision.deliver else "skipped")
+
+    def _memory(self, key: bytes, stored: bytes) -> Memory:
+        found: object = f"{stored[:20]!r}"
+        try:
+            memory = _decode_memory(stored)
+            found = memory.format
+            if found == MEMORY_FORMAT:
+                return memory
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass
+        whose = key.decode().replace("\x1f", " ")
+        raise StateError(
+            f"{self._app.settings.changelog}/{self._partition}: found a memory of format {found} for {whose!r}, "
+            f"expected format {MEMORY_FORMAT}: it was written by another version of promisewatch, or by something else"
+        )
 
     async def _deliver(self, tasks: Sequence[Task]) -> None:
         """Deliver the wave. What patience did not suffice for stays intended."""
@@ -323,13 +341,25 @@ def _read_events(records: Sequence[Any]) -> tuple[list[Item], list[tuple[Any, st
     for record in records:
         try:
             event = decode_event(record.value)
-        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
+            _check(event)
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
             log.warning("unreadable breach event", partition=record.partition, offset=record.offset)
             bad.append((record, str(error)))
             continue
         if not isinstance(event, Outcome):
             items.append(Item(record, event))
     return items, bad
+
+
+def _check(event: Event) -> None:
+    """Raise ValueError for what has the form of our events and is none: no detector writes such names and instants."""
+    data = event.data
+    for name in (event.id, data.promise, data.key, data.subject, data.cycle):
+        if CONTROL.search(name):
+            raise ValueError(f"found {name[:40]!r}, expected a name without control characters")
+    if data.revision.bit_length() > REVISION_BITS_MAX:
+        raise ValueError(f"found a revision of {data.revision.bit_length()} bits, expected a count of publications")
+    parse_instant(data.breached_at or data.due, None)
 
 
 class ChannelService(mode.Service):

@@ -27,8 +27,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from promisewatch.brokers import ApacheKafka
 from promisewatch.demonstration.processes import Child
 from schemas import topics
+from schemas.encoding import encode_event
 from schemas.facts import Fact
-from schemas.publications import Publication, encode_event
+from schemas.publications import Publication
 from streams.clock import SystemClock
 
 PARTITIONS = 8

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import promises.detector
 from promisewatch.brokers.leash import leashed
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -34,9 +35,8 @@ class Contender:
         pinned = ["taskset", "-c", ",".join(map(str, sorted(core))), *command]
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                leashed(pinned), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )  # fmt: skip
+                leashed(pinned), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
+            )
         self._samples: list[tuple[float, float]] = []
         self._ended = threading.Event()
         self._sampler = threading.Thread(target=self._sample, daemon=True)
@@ -123,10 +123,16 @@ class Contender:
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """The command that runs one of our modules."""
-    return [sys.executable, "-m", name, *arguments]
+    """The command that runs one of our modules: with -P, lest the working folder come before what is installed."""
+    return [sys.executable, "-P", "-m", name, *arguments]
 
 
-def promisewatch(*arguments: str) -> list[str]:
-    """The command line as installed."""
-    return [str(Path(sys.executable).parent / "promisewatch"), *arguments]
+def promisewatch(*arguments: str, interpreted: bool = False) -> list[str]:
+    """The command line as installed; `interpreted`: the one whose core is not compiled."""
+    folder = ROOT / ".venv" / "bin" if interpreted else Path(sys.executable).parent
+    return [str(folder / "promisewatch"), *arguments]
+
+
+def compiled() -> bool:
+    """Whether the core that is measured is compiled."""
+    return not str(promises.detector.__file__).endswith(".py")

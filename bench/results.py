@@ -14,6 +14,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from bench.processes import compiled
+
 FOLDER = Path(__file__).parent / "results"
 LATEST = FOLDER / "latest.json"
 
@@ -53,7 +55,8 @@ class Part(msgspec.Struct):
 def finish(part: Part, load_before: float) -> Part:
     """Say when and on what machine a part was measured. `load_before` is the load average before it began."""
     part.at = time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime())
-    part.machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    core = "compiled" if compiled() else "not compiled"
+    part.machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, core {core}"
     part.load = [round(load_before, 1), round(os.getloadavg()[0], 1)]
     done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     changed = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False)

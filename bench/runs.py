@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.kafka import PARTITIONS, Broker, unique
-from bench.processes import Contender, module, promisewatch
+from bench.processes import ROOT, Contender, module, promisewatch
 from schemas.topics import changelog
 
 QUIX = Path(__file__).parent / "quix"
@@ -78,7 +78,7 @@ def quix(broker: Broker, topic: str, records: int, guarantee: str = "at-least-on
 def quix_python() -> Path:
     """The interpreter of the locked environment of Quix Streams, made when it is not there yet."""
     python = QUIX_ENV / "bin" / "python"
-    uv = Path(sys.executable).parent / "uv"
+    uv = ROOT / ".venv" / "bin" / "uv"
     environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(QUIX_ENV), "UV_PYTHON_DOWNLOADS": "never"}
     command = [str(uv), "sync", "--frozen", "--quiet", "--project", str(QUIX), "--python", sys.executable]
     subprocess.run(command, env=environment, check=True)
@@ -94,10 +94,11 @@ def running_worker(
     *options: str,
     profile: Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    interpreted: bool = False,
 ) -> Iterator[Contender]:
     """`promisewatch worker` as shipped, on one core; with a profiler, or with stream settings that have no flag."""
     broker.create_for_worker(topic, app_id)
-    command = promisewatch()
+    command = promisewatch(interpreted=interpreted)
     if profile is not None or settings is not None:
         command = module("bench.contenders.worker")
         command += [] if profile is None else ["--profile", str(profile)]
@@ -110,10 +111,10 @@ def running_worker(
         yield contender
 
 
-def worker(broker: Broker, topic: str, records: int, *options: str) -> Figures:
+def worker(broker: Broker, topic: str, records: int, *options: str, interpreted: bool = False) -> Figures:
     """`promisewatch worker` over a filled topic, from its first checkpoint to its last."""
     app_id = unique("worker")
-    with running_worker(broker, broker.book(topic), topic, app_id, *options) as contender:
+    with running_worker(broker, broker.book(topic), topic, app_id, *options, interpreted=interpreted) as contender:
         until(lambda: broker.committed(app_id, topic) >= records, contender)
         figures = from_checkpoints(broker, app_id, contender)
     forget(broker, app_id)

@@ -5,7 +5,8 @@ days, `remove` opens days that the package calls holidays. A shift belongs to th
 day none starts, and one that started the evening before ends as usual.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import date
 from typing import NamedTuple
 
 import holidays
@@ -45,10 +46,11 @@ class Calendar:
         self._spec = spec
         self._added = frozenset(map(day_of, spec.add))
         self._removed = frozenset(map(day_of, spec.remove))
-        self._holidays: holidays.HolidayBase | None = None
+        # Its bound method: compiled code would look into the object as into any dict, but it fills itself when asked.
+        self._holiday: Callable[[date], str | None] | None = None
         if spec.holidays:
             country, _, subdivision = spec.holidays.partition("-")
-            self._holidays = holidays.country_holidays(country, subdiv=subdivision or None, language="en_US")
+            self._holiday = holidays.country_holidays(country, subdiv=subdivision or None, language="en_US").get
         self._closed: dict[int, str] = {}
         self._next: dict[int, int] = {}
         self._counted: dict[tuple[int, int], int] = {}
@@ -146,9 +148,9 @@ class Calendar:
         if day not in self._removed:
             if day in self._added:
                 return "closed by the book"
-            name = self._holidays.get(date_of(day)) if self._holidays is not None else None
+            name = self._holiday(date_of(day)) if self._holiday is not None else None
             if name:
-                return str(name)
+                return name
         if not self.civil.has_day(day):
             return f"a day that {self.civil.name} skipped"
         return ""

@@ -6,7 +6,7 @@ It reads no clock and does no I/O. Records and cycles passed in are never change
 """
 
 from bisect import insort
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,40 +16,13 @@ from promises.general import Scene, bring_up, concerned, concerns, refuse_openin
 from promises.publishing import publication
 from promises.retiring import retire
 from promises.rules import Family, Plan, Rule, Rules
+from promises.steps import Bounds, Step, Work
 from promises.terms import Clan
 from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
 from schemas.book_model import Book
-from schemas.facts import Fact, Subject
-from schemas.publications import Publication
+from schemas.errors import EventError
+from schemas.facts import FACTS_MAX, Fact, Subject
 from schemas.records import RECORD_FORMAT, Cycle, Record
-
-
-class Bounds(msgspec.Struct, frozen=True, gc=False):
-    """What a partition knows when it processes a fact. Instants are UTC milliseconds.
-
-    `frontier`: every fact dated before it is known. `floor`: no due learnt now is published before it.
-    `known_since`: nothing opens before it. `checkpoint`: the last (instant, subject) the timers have published.
-    """
-
-    frontier: int
-    floor: int
-    known_since: int
-    checkpoint: borders.Moment
-
-
-class Step(msgspec.Struct, frozen=True, gc=False):
-    """What one fact or one fire time did. `record` is None where nothing (any more) is kept about the subject.
-
-    `wake` is an instant at which a timer has to look at the subject, None if the ones it has will do. `counted` names
-    what was noticed on the way: `duplicate`, `conflict`, `irrelevant`, `unknown_type`, or why an opening fact opened
-    nothing: `not_effective`, `before_known`, `too_old`, `no_due`, `born_overdue`.
-    """
-
-    record: Record | None
-    changed: bool
-    publications: list[Publication]
-    wake: int | None
-    counted: tuple[str, ...]
 
 
 class _Opening(NamedTuple):
@@ -60,23 +33,10 @@ class _Opening(NamedTuple):
     due: int
 
 
-class _Work(msgspec.Struct, frozen=True, gc=False):
-    """One subject being brought up to date: the facts before and after, what is known, and what comes of it.
-
-    `runs`, `publications` and `timers` (instants at which a timer has to look at the subject) are filled on the way.
-    """
-
-    subject: Subject
-    stored_as: bytes
-    before: list[Fact]
-    after: list[Fact]
-    bounds: Bounds
-    runs: list[Cycle]
-    publications: list[Publication]
-    timers: list[int]
-
-
 _canonical = msgspec.json.Encoder(order="sorted").encode
+
+SEPARATOR: Final = b"\x1f"
+"""Between the two parts of a stored subject. A key's value contains none (`schemas/decoding.py`), nor does a name."""
 
 
 def subject_key(subject: Subject) -> bytes:
@@ -100,8 +60,8 @@ class Detector:
     def apply(self, subject: Subject, stored_as: bytes, record: Record | None, fact: Fact, bounds: Bounds) -> Step:
         """Add one fact to what is known of a subject; `stored_as` is `subject_key(subject)`.
 
-        Raises EventError if the fact opens a promise whose due cannot be told, StateError if the record needs a
-        promise version that the book has lost.
+        Raises EventError if the fact opens a promise whose due cannot be told, or is one too many; StateError if the
+        record needs a promise version that the book has lost.
         """
         plan = self._plan(subject, fact)
         if plan is None:
@@ -121,11 +81,12 @@ class Detector:
             after = sorted([fact, *(one for one in known if one is not held)], key=borders.place)
 
         runs = record.cycles.copy() if record is not None else []
-        work = _Work(subject, stored_as, known, after, bounds, runs, [], [])
+        work = Work(subject, stored_as, known, after, bounds, runs, [], [])
         if not self._bring_up(work, plan, held, fact, counted):
             return _unchanged(record, tuple(counted) or ("irrelevant",))
         if not runs and held is None and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier):
             return _unchanged(record, (*counted, "too_old"))
+        _check_room(after)
         changed = Record(RECORD_FORMAT, after, runs)
         timers = work.timers
         if not runs:
@@ -151,7 +112,7 @@ class Detector:
         Cycles that have expired, and facts that nothing needs any more, leave the record.
         """
         bounds = Bounds(upto, upto, known_since, checkpoint)
-        work = _Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
+        work = Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
         clans = self.rules.clans
         for cycle in record.cycles:
             if cycle.fire <= upto and cycle.promise not in clans and awaits_fire(cycle, stored_as, checkpoint):
@@ -189,7 +150,7 @@ class Detector:
             return self.rules.plan_of_withdrawal(subject.key)
         return self.rules.plan(subject.key, fact.type)
 
-    def _bring_up(self, work: _Work, plan: Plan, held: Fact | None, fact: Fact, counted: list[str]) -> bool:
+    def _bring_up(self, work: Work, plan: Plan, held: Fact | None, fact: Fact, counted: list[str]) -> bool:
         """Bring all cycles up to date with a fact, new or instead of `held`; whether it means anything to them."""
         if held is None and not plan.clans:
             return self._add(work, plan, fact, counted)
@@ -214,7 +175,7 @@ class Detector:
             self._judge(work, tuple(clans), scene, fact, counted)
         return counts
 
-    def _judge(self, work: _Work, clans: tuple[Clan, ...], scene: Scene, fact: Fact, counted: list[str]) -> None:
+    def _judge(self, work: Work, clans: tuple[Clan, ...], scene: Scene, fact: Fact, counted: list[str]) -> None:
         """Bring the cycles of these promises, and of their remedies, up to date with a fact that is known now."""
         for clan in clans:
             refuse_opening(clan, work.after, fact, scene, counted)
@@ -225,7 +186,7 @@ class Detector:
         counted.extend(found.counted)
 
     def _fire_general(
-        self, work: _Work, runs: list[Cycle], facts: list[Fact], record: Record, frontier: int
+        self, work: Work, runs: list[Cycle], facts: list[Fact], record: Record, frontier: int
     ) -> tuple[list[Fact], list[Cycle]]:
         """Do what the timers owe the cycles of the whole language; the facts and cycles that stay."""
         upto, subject, known = work.bounds.frontier, work.subject, self.rules.clans
@@ -266,7 +227,7 @@ class Detector:
         counted.append(reason)
         return None
 
-    def _add(self, work: _Work, plan: Plan, fact: Fact, counted: list[str]) -> bool:
+    def _add(self, work: Work, plan: Plan, fact: Fact, counted: list[str]) -> bool:
         """Bring the cycles up to date with a fact that was not known before; whether it means anything to them."""
         runs = work.runs
         relevant = False
@@ -289,7 +250,7 @@ class Detector:
                 relevant = relevant or _serves(serves, fact)
         return relevant
 
-    def _replace(self, work: _Work, plan: Plan, held: Fact, fact: Fact, counted: list[str], *, relevant: bool) -> bool:
+    def _replace(self, work: Work, plan: Plan, held: Fact, fact: Fact, counted: list[str], *, relevant: bool) -> bool:
         """Bring the cycles up to date with other content under a known (source, id): `fact` instead of `held`.
 
         Whether it counts: the smaller content does, of all those that mean something to a promise; `relevant`: it does
@@ -321,14 +282,14 @@ class Detector:
                 runs[index] = self._settle(work, family.version(runs[index].version), runs[index])
         return True
 
-    def _earliest(self, family: Family, work: _Work) -> _Opening | None:
+    def _earliest(self, family: Family, work: Work) -> _Opening | None:
         for fact in work.after:
             opening = self._accept(family, fact, work.bounds, [])
             if opening is not None:
                 return opening
         return None
 
-    def _reopen(self, work: _Work, index: int | None, opening: _Opening | None) -> None:
+    def _reopen(self, work: Work, index: int | None, opening: _Opening | None) -> None:
         """Void the running cycle at `index`, if there is one, and run the one that `opening` opens, if it does."""
         runs = work.runs
         if index is not None:
@@ -352,13 +313,13 @@ class Detector:
         runs.append(cycle)
         work.timers.append(cycle.fire if cycle.status == OPEN else cycle.expires)
 
-    def _void(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+    def _void(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
         cycle = self._caught_up(work, rule, cycle)
         if not cycle.revision:
             return cycle
         return self._publish(work, rule, cycle, standing(rule, cycle, work.before), IS_VOID)
 
-    def _settle(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+    def _settle(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
         """Publish what a fact changes for a running cycle. What timers published before is read off the checkpoint."""
         passed = borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint)
         if passed:
@@ -371,13 +332,13 @@ class Detector:
             work.timers.append(cycle.fire)
         return self._publish(work, rule, cycle, before, after)
 
-    def _caught_up(self, work: _Work, rule: Rule, cycle: Cycle) -> Cycle:
+    def _caught_up(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
         """The cycle with what a timer has published since its record was written."""
         if cycle.status == OPEN and borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint):
             return caught_up(cycle, verdict(rule, work.before, cycle.opened_at, cycle.due, passed=True))
         return cycle
 
-    def _publish(self, work: _Work, rule: Rule, cycle: Cycle, before: Verdict, after: Verdict) -> Cycle:
+    def _publish(self, work: Work, rule: Rule, cycle: Cycle, before: Verdict, after: Verdict) -> Cycle:
         """Publish what lies between two verdicts; the cycle that counts it."""
         for change in changes(before, after):
             cycle, n, outcome_n = count(cycle, change)
@@ -390,6 +351,12 @@ class Detector:
 
 def _unchanged(record: Record | None, counted: tuple[str, ...]) -> Step:
     return Step(record, False, [], None, counted)
+
+
+def _check_room(facts: list[Fact]) -> None:
+    """Refuse a fact too many: one record that grows without end would one day fit into no topic."""
+    if len(facts) > FACTS_MAX:
+        raise EventError("too_many_facts", f"found {FACTS_MAX} facts of this subject already, expected no more")
 
 
 def _serves(rules: tuple[Rule, ...], fact: Fact) -> bool:

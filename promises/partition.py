@@ -6,25 +6,30 @@ records to the store that `read` reads.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from promises import borders
 from promises.cycles import wake
-from promises.detector import Bounds, Detector, subject_key, subject_of
-from schemas.errors import StateError
+from promises.detector import SEPARATOR, Detector, subject_key, subject_of
+from promises.steps import Bounds
+from schemas.decoding import SourceDecoder
+from schemas.errors import EventError, StateError
 from schemas.facts import Fact, Subject
 from schemas.publications import Mode, Publication
-from schemas.records import RECORD_FORMAT, Checkpoint, Cycle, Record
+from schemas.records import RECORD_FORMAT, Checkpoint, Record, RecordHead
 
 CHECKPOINT_KEY: Final = b"\x00checkpoint"
 """Where the shell keeps the checkpoint beside the records. No subject is stored under a key starting with a zero."""
 
 _RESERVED = b"\x00"
+
+UNKNOWN: Final = 1 << 62
+"""`known_since` of a log that has lost its beginning and whose first fact has not been seen yet."""
 
 RECENT_RECORDS_MAX = 4_096
 """Records kept decoded after they were taken: the next fact of a busy order often comes soon."""
@@ -33,15 +38,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
 
 
-class _Head(msgspec.Struct, array_like=True, gc=False):
-    """A record whose facts are not looked at: all that most timers need."""
-
-    format: int
-    facts: msgspec.Raw
-    cycles: list[Cycle]
-
-
-_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_head = msgspec.json.Decoder(RecordHead).decode
 _decode_facts = msgspec.json.Decoder(list[Fact]).decode
 
 
@@ -160,6 +157,8 @@ class PartitionDetector:
             if stored_as.startswith(_RESERVED):
                 continue
             head = self._head(stored_as, value)
+            if SEPARATOR not in stored_as:
+                raise self._unreadable(stored_as, stored_as)
             for cycle in head.cycles:
                 if (cycle.promise, cycle.version) not in seen:
                     check(cycle)
@@ -192,6 +191,35 @@ class PartitionDetector:
         self._changed[stored_as] = step.record
         if step.publications:
             self._publications += step.publications
+
+    def take_in(
+        self, decoder: SourceDecoder, records: Sequence[Any], begin: int, end: int, latest: int, settle_ms: int
+    ) -> tuple[int, EventError | None]:
+        """Process the events `records[begin:end]` (each with `value` and `offset`) up to one that is not for the core.
+
+        Returns the index of that record, and why it cannot be used (dated after `latest`, UTC ms, is one reason) or
+        None if it has no value; `end` if all were processed. One loop here costs a tenth less than one in the shell.
+        """
+        for index in range(begin, end):
+            record = records[index]
+            value = record.value
+            if not value:
+                return index, None
+            try:
+                decoded = decoder.decode(value)
+                subject, fact = decoded.subject, decoded.fact
+                if fact is None or subject is None:
+                    self._counted["unknown_type"] += 1
+                    continue
+                if fact.time > latest:
+                    message = f"time {fact.time} lies more than the skew ahead of the clock: after {latest}"
+                    return index, EventError("future", message)
+                if self._known_since == UNKNOWN:
+                    self.known_since = fact.time + settle_ms
+                self.fact(subject, fact, record.offset)
+            except EventError as error:
+                return index, error
+        return end, None
 
     def advance_to(self, frontier: int) -> None:
         """Move the frontier. What has become due is published by `fire_due`. Raises ValueError if it would go back."""
@@ -277,10 +305,10 @@ class PartitionDetector:
         value = self._read(stored_as)
         return None if value is None else self._decoded(stored_as, value)
 
-    def _head(self, stored_as: bytes, value: bytes) -> _Head:
+    def _head(self, stored_as: bytes, value: bytes) -> RecordHead:
         try:
             head = _decode_head(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             raise self._unreadable(stored_as, value) from None
         if head.format != RECORD_FORMAT:
             raise self._unreadable(stored_as, value)
@@ -289,7 +317,7 @@ class PartitionDetector:
     def _decoded(self, stored_as: bytes, value: bytes) -> Record:
         try:
             record = _decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             raise self._unreadable(stored_as, value) from None
         if record.format != RECORD_FORMAT:
             raise self._unreadable(stored_as, value)
@@ -319,12 +347,13 @@ class PartitionDetector:
     def _unreadable(self, stored_as: bytes, value: bytes) -> StateError:
         try:
             found = msgspec.json.decode(value)[0]
-        except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, LookupError):
+        except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
             found = f"{value[:20]!r}"
-        return self._foreign(f"the record of {' '.join(subject_of(stored_as))!r}", found)
+        whose = stored_as.replace(SEPARATOR, b" ").decode(errors="backslashreplace")
+        return self._foreign(f"the record of {whose!r}", found)
 
     def _foreign(self, what: str, found: object) -> StateError:
         return StateError(
             f"{self._name}{what}: found state of format {found}, expected format {RECORD_FORMAT}; "
-            "it was written by another version of promisewatch"
+            "it was written by another version of promisewatch, or by something else"
         )

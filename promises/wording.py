@@ -22,15 +22,24 @@ def day_text(day: int, *, year: bool = True) -> str:
 def clock_text(time_ms: int) -> str:
     """`17:59` or `17:59:59` for milliseconds after midnight; the last second of a minute stays in its minute."""
     minutes, rest = divmod(time_ms, MINUTE_MS)
-    text = _CLOCK[minutes]
-    seconds = rest // SECOND_MS
-    return f"{text}:{seconds:02d}" if seconds and rest != MINUTE_MS - 1 else text
+    return _CLOCK[minutes] + _seconds_text(rest)
 
 
 def moment_text(civil: Civil, instant: int, *, year: bool = True) -> str:
     """`Sat 25 Apr 2026 23:59` for a UTC instant, on the clock of a zone."""
     day, time_ms = civil.local(instant)
-    return f"{day_text(day, year=year)} {clock_text(time_ms)}"
+    minutes, rest = divmod(time_ms, MINUTE_MS)
+    return _minute_text(day, minutes, year) + _seconds_text(rest)
+
+
+@lru_cache(maxsize=16_384)
+def _minute_text(day: int, minutes: int, year: bool) -> str:
+    return f"{day_text(day, year=year)} {_CLOCK[minutes]}"
+
+
+def _seconds_text(rest_ms: int) -> str:
+    seconds = rest_ms // SECOND_MS
+    return f":{seconds:02d}" if seconds and rest_ms != MINUTE_MS - 1 else ""
 
 
 def span_text(span_ms: int) -> str:

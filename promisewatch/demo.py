@@ -13,7 +13,8 @@ from promisewatch.brokers.choice import BrokerChoice
 from promisewatch.console import OutputFormat, OutputOption, print_json, stderr
 from schemas.exits import ExitCode
 
-BOOK = Path(__file__).parent.parent / "examples" / "webshop" / "book.yaml"
+BOOK = Path(__file__).parent / "demonstration" / "book.yaml"
+"""The web shop of the examples. It lies here so that the wheel has it; `examples/webshop/book.yaml` is a link to it."""
 SEED = 2026
 SPEED = 7200.0
 
@@ -23,7 +24,7 @@ def demo(
         BrokerChoice,
         typer.Option(help="auto: Apache Kafka where Java 17 and Maven are there, else embedded.", envvar="BROKER"),
     ] = BrokerChoice.AUTO,
-    book: Annotated[Path, typer.Option(help="The web shop's promise book.")] = BOOK,
+    book: Annotated[Path, typer.Option(help="The web shop's promise book.", show_default="its own")] = BOOK,
     seed: Annotated[int, typer.Option(help="Another seed plays another week.")] = SEED,
     speed: Annotated[float, typer.Option(min=1, help="How many times as fast as in life.")] = SPEED,
     output: OutputOption = OutputFormat.TABLE,

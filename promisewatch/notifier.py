@@ -18,7 +18,7 @@ def notifier(settings: NotifierSettings) -> None:
     Every option is also an environment variable: --state-dir is PROMISEWATCH_STATE_DIR (see `promisewatch config`).
 
     Ends with 0 after SIGTERM, 75 when it must be started again (nothing is lost, nothing is told twice), 78 when
-    topics, settings or stored state do not fit or Kafka refuses the login.
+    topics, settings or stored state do not fit or Kafka refuses the login, 70 after a bug (please report it).
     """
     from dataclasses import replace
 

@@ -66,7 +66,7 @@ def metrics_page() -> str:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{label}`" for label in metric._labelnames)  # noqa: SLF001 -- there is no public way
         rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
-    bounds = [f"| `{label}` | {bound} |" for label, bound in metrics.LABELS.items()]
+    bounds = [f"| `{label}` | {label.bound} |" for label in metrics.Label]
     return "\n".join([
         METRICS_HEAD,
         "| metric | type | labels | meaning |\n|---|---|---|---|",

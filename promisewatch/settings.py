@@ -236,8 +236,8 @@ class NotifierSettings(MemberSettings):
         120.0,
         ge=0,
         le=240,
-        description="Seconds after which a failed attempt is the last one. Keep it below --stall-timeout: a receiver "
-        "that is down holds its partitions so long.",
+        description="Seconds after which a failed attempt is the last one: so long a receiver that is down holds its "
+        "partitions. /livez knows that retries go on.",
     )
     webhook_concurrency: int = Field(
         32,
@@ -274,11 +274,14 @@ class TopicsSettings(KafkaSettings):
     app_id: str = Field(
         "promisewatch", min_length=1, description="Application id of the worker, which names its changelog."
     )
+    notifier_app_id: str = Field(
+        "promisewatch-notifier", min_length=1, description="Application id of the notifier, which names its changelog."
+    )
     partitions: int | None = Field(
         None, ge=1, description="Partitions of the source topic, which `create` then makes if it is absent."
     )
     replication_factor: int | None = Field(
-        None, ge=1, description="Replicas of each topic (create: default 1; check: default any)."
+        None, ge=1, description="Replicas of each topic (create: default 1; check and mend: default any)."
     )
     output: OutputFormat = Field(OutputFormat.TABLE, description="Print for people (table) or for programs (json).")
 

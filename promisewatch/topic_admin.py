@@ -2,23 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     IncompatibleBrokerVersion,
     KafkaError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 
 from schemas.errors import BrokerUnavailable, TopicsError
-from schemas.topics import TopicSpec, required
+from schemas.topics import LARGEST, TopicKind, TopicSpec, required
 from streams.refusals import diagnose, refusal
 from streams.security import NO_SECURITY, KafkaSecurity
 
@@ -29,54 +31,124 @@ APPEAR_TIMEOUT_S = 15.0
 APPEAR_POLL_S = 0.1
 REPLICAS_FOR_TWO_IN_SYNC = 3
 """From this many replicas on, one may be lost without losing either writes or what was acknowledged."""
+AT_LEAST = {"retention.ms", "delete.retention.ms", LARGEST}
+"""Settings of which more is as good: mending them down would delete records, or refuse them."""
+PARTITIONS, REPLICAS, MIN_IN_SYNC, CLEANUP = "partitions", "replicas", "min.insync.replicas", "cleanup.policy"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One topic as the broker has it. `configs` is None where the broker cannot say."""
+    """One topic as the broker has it. `configs` is None where the broker cannot say.
+
+    `assignment` says which brokers have each partition; `replicas` and `in_sync` are those of the partition that has
+    the fewest.
+    """
 
     partitions: int
     replicas: int
     configs: dict[str, str] | None
+    in_sync: int = 1
+    assignment: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing about a topic that is not what it must be. `left` says why it is not for `mend`, or was not mended."""
+
+    what: str
+    found: str
+    expected: str
+    left: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what}: found {self.found}, expected {self.expected}" + (f"; {self.left}" if self.left else "")
+
+    @property
+    def change(self) -> str:
+        """The same as what is, or would be, done about it."""
+        return f"{self.what}: {self.found} -> {self.expected}"
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """One required topic: `status` is ok, created, missing or differs; `problems` says what differs."""
+    """One required topic: `status` is ok, created, mended, missing or differs; `mended` says what was changed."""
 
     spec: TopicSpec
     found: Found | None
     status: str
-    problems: tuple[str, ...] = field(default=())
+    differences: tuple[Difference, ...] = field(default=())
+    mended: tuple[str, ...] = field(default=())
 
     @property
     def in_order(self) -> bool:
-        return self.status in {"ok", "created"}
+        return self.status in {"ok", "created", "mended"}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is not in order, each in words."""
+        return ("there is no such topic",) if self.found is None else tuple(str(each) for each in self.differences)
+
+    @property
+    def mendable(self) -> tuple[Difference, ...]:
+        return tuple(each for each in self.differences if each.left is None)
 
 
-def wanted(source_topics: Sequence[str], app_id: str, partitions: int, replicas: int | None) -> list[TopicSpec]:
-    """Every topic with its partitions, the source topics first (their settings are their owners' business)."""
-    own = [replace(spec, partitions=spec.partitions or partitions) for spec in required(tuple(source_topics), app_id)]
+def wanted(
+    source_topics: Sequence[str],
+    app_id: str,
+    partitions: int,
+    replicas: int | None,
+    notifier_app_id: str = "promisewatch-notifier",
+    event_bytes: Mapping[str, int] = MappingProxyType({}),
+) -> list[TopicSpec]:
+    """Every topic with its partitions, the source topics first (their settings are their owners' business).
+
+    `event_bytes`: what the source topics take in one record, as far as it is known.
+    """
+    specs = required(tuple(source_topics), app_id, notifier_app_id, event_bytes)
+    own = [replace(spec, partitions=spec.partitions or partitions) for spec in specs]
     if replicas is not None and replicas >= REPLICAS_FOR_TWO_IN_SYNC:
-        safe = {"min.insync.replicas": str(replicas - 1)}
+        safe = {MIN_IN_SYNC: str(replicas - 1)}
         own = [replace(spec, configs={**spec.configs, **safe}) for spec in own]
-    return [*(TopicSpec(topic, partitions=partitions) for topic in source_topics), *own]
+    sources = [TopicSpec(topic, partitions=partitions, kind=TopicKind.SOURCE) for topic in source_topics]
+    return [*sources, *own]
 
 
 def compare(spec: TopicSpec, found: Found | None, replicas: int | None) -> Checked:
     """Hold one topic against what it must be. `replicas` None leaves the replication factor unchecked."""
     if found is None:
-        return Checked(spec, None, "missing", ("there is no such topic",))
-    problems = []
+        return Checked(spec, None, "missing")
+    differences = []
     if spec.partitions is not None and found.partitions != spec.partitions:
-        problems.append(f"partitions: found {found.partitions}, expected {spec.partitions}")
+        differences.append(Difference(PARTITIONS, str(found.partitions), str(spec.partitions)))
     if replicas is not None and found.replicas < replicas:
-        problems.append(f"replicas: found {found.replicas}, expected {replicas}")
-    for name, value in spec.configs.items():
-        actual = None if found.configs is None else found.configs.get(name, "nothing")
-        if actual is not None and not same_setting(actual, value):
-            problems.append(f"{name}: found {actual}, expected {value}")
-    return Checked(spec, found, "differs" if problems else "ok", tuple(problems))
+        differences.append(Difference(REPLICAS, str(found.replicas), str(replicas)))
+    configs = found.configs
+    if configs is not None:
+        for name, value in {**too_many_in_sync(spec, found), **spec.configs}.items():
+            actual = configs.get(name, "nothing")
+            if not (same_setting(actual, value) or (name in AT_LEAST and larger(actual, value))):
+                differences.append(Difference(name, actual, value))
+    return Checked(spec, found, "differs" if differences else "ok", tuple(differences))
+
+
+def too_many_in_sync(spec: TopicSpec, found: Found) -> dict[str, str]:
+    """Return what min.insync.replicas must be where it is more than there are replicas: no write would ever count."""
+    asked = (found.configs or {}).get(MIN_IN_SYNC, "1")
+    if spec.kind is TopicKind.SOURCE or not asked.isdecimal() or int(asked) <= found.replicas:
+        return {}
+    return {MIN_IN_SYNC: str(max(1, found.replicas - 1))}
+
+
+def event_bytes(found: Mapping[str, Found]) -> dict[str, int]:
+    """What topics take in one record, of those that it is known of."""
+    limits = {name: (topic.configs or {}).get(LARGEST, "") for name, topic in found.items()}
+    return {name: int(limit) for name, limit in limits.items() if limit.isdecimal()}
+
+
+def larger(found: str, expected: str) -> bool:
+    """Whether a limit leaves more room than it has to, -1 without end: that is nothing to mend."""
+    return found == "-1" or (found.isdecimal() and int(found) > int(expected) >= 0)
 
 
 def same_setting(found: str, expected: str) -> bool:
@@ -88,7 +160,7 @@ def same_setting(found: str, expected: str) -> bool:
 
 
 class TopicAdmin:
-    """Asks and creates topics on one cluster."""
+    """Asks, creates and extends topics on one cluster."""
 
     def __init__(self, client: AIOKafkaAdminClient) -> None:
         self._client = client
@@ -102,10 +174,16 @@ class TopicAdmin:
         configs = await self._configs(existing)
         found = {}
         for topic in described:
-            if topic["error_code"] == 0 and topic["partitions"]:
-                replicas = min(len(partition["replicas"]) for partition in topic["partitions"])
-                name = topic["topic"]
-                found[name] = Found(len(topic["partitions"]), replicas, None if configs is None else configs[name])
+            name = topic["topic"]
+            if topic["error_code"] == 0 and topic["partitions"] and (configs is None or name in configs):
+                assignment = {each["partition"]: tuple(each["replicas"]) for each in topic["partitions"]}
+                found[name] = Found(
+                    partitions=len(assignment),
+                    replicas=min(len(brokers) for brokers in assignment.values()),
+                    configs=None if configs is None else configs[name],
+                    in_sync=min(len(each["isr"]) for each in topic["partitions"]),
+                    assignment=assignment,
+                )
         return found
 
     async def _configs(self, names: Sequence[str]) -> dict[str, dict[str, str]] | None:
@@ -118,12 +196,19 @@ class TopicAdmin:
         configs = {}
         for response in responses:
             for code, message, _, name, entries in response.resources:
+                if code == UnknownTopicOrPartitionError.errno:  # it was there a moment ago
+                    continue
                 if code in FORBIDDEN:
                     raise for_code(code)({name})
                 if code != 0:
                     raise TopicsError(f"{name}: settings cannot be read: {message or for_code(code).__name__}")
                 configs[name] = {entry[0]: entry[1] for entry in entries}
         return configs
+
+    async def racks(self) -> dict[int, str | None]:
+        """The brokers that are up, with the rack of each where it has one."""
+        cluster = await self._client.describe_cluster()
+        return {broker["node_id"]: broker["rack"] or None for broker in cluster["brokers"]}
 
     async def create(self, specs: Sequence[TopicSpec], replicas: int) -> None:
         """Create topics and wait until they are known. One that somebody else creates meanwhile is no error."""
@@ -138,6 +223,10 @@ class TopicAdmin:
         async with asyncio.timeout(APPEAR_TIMEOUT_S):
             while len(await self.find(names)) < len(names):  # noqa: ASYNC110 -- the broker tells only if asked
                 await asyncio.sleep(APPEAR_POLL_S)
+
+    async def extend(self, topic: str, partitions: int) -> None:
+        """Give a topic so many partitions in all. Raises what Kafka says where it does not."""
+        await self._client.create_partitions({topic: NewPartitions(partitions)})
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""`promisewatch topics`: create the topics a book needs, or check them."""
+"""`promisewatch topics`: create the topics a book needs, check them, or mend them."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -11,11 +12,16 @@ from rich.table import Table
 from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json, stderr, stdout
 from promisewatch.settings import TopicsSettings
-from promisewatch.topic_admin import Checked, compare, topic_admin, wanted
+from promisewatch.topic_admin import Checked, Found, compare, event_bytes, topic_admin, wanted
+from promisewatch.topic_judging import Log, asked_about, judge, warnings
+from promisewatch.topic_mending import Mender
 from schemas.book import load_book
 from schemas.errors import TopicsError
 from schemas.exits import ExitCode
 from schemas.topics import TopicSpec
+from streams.offsets import LogOffsets
+
+SILENT = "This broker tells no settings, and creates and mends no topics: only existence and partitions were checked."
 
 
 class Action(StrEnum):
@@ -23,65 +29,129 @@ class Action(StrEnum):
 
     CREATE = "create"
     CHECK = "check"
+    MEND = "mend"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How the topics are in the end, and what else to tell. `forbidden`: a permission was missing to mend one."""
+
+    topics: Sequence[Checked]
+    notes: Sequence[str]
+    forbidden: bool = False
+
+    @property
+    def code(self) -> ExitCode:
+        if self.forbidden:
+            return ExitCode.CONFIG
+        return ExitCode.OK if all(topic.in_order for topic in self.topics) else ExitCode.DIFFERENT
 
 
 @configured(TopicsSettings)
 def topics(
     settings: TopicsSettings,
-    action: Annotated[Action, typer.Argument(help="Create what is missing, or only look.")] = Action.CHECK,
+    action: Annotated[
+        Action, typer.Argument(help="Only look, create what is missing, or also change what differs.")
+    ] = Action.CHECK,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be mended or created; change nothing.")
+    ] = False,
 ) -> None:
-    """Create the topics of a book on Kafka, or check them.
+    """Create the topics of a book on Kafka, check them, or mend them.
 
-    Every topic has as many partitions as the source topic. An existing topic is never changed: where it differs from
-    what is required, that is shown. From three replicas on, all but one must be in sync for a write to count.
+    Every topic has as many partitions as the source topic. From three replicas on, all but one must be in sync for a
+    write to count. `check` and `create` leave an existing topic as it is and show where it differs from what is
+    required; `mend` changes that: settings (those required, and no other), replicas (with --replication-factor) and
+    partitions. What cannot be mended is shown with the reason: a source topic is its owner's, partitions are never
+    taken away, and a changelog that holds state cannot follow subjects that have moved.
 
-    Exit codes: 0 in order; 1 something is missing or differs; 65, 66 the book is wrong or absent; 69 no broker; 78 a
-    setting is wrong, or Kafka refuses the login or a permission.
+    Exit codes: 0 in order, also by mending; 1 something is missing or differs; 65, 66 the book is wrong or absent; 69
+    no broker; 78 a setting is wrong, or Kafka refuses the login or a permission.
     """
     sources = sorted({source.topic for source in load_book(settings.book).sources.values()})
-    checked, notes = asyncio.run(settle(action, settings, sources))
-    in_order = all(topic.in_order for topic in checked)
+    settled = asyncio.run(settle(action, settings, sources, dry_run=dry_run))
+    planned = dry_run and action is Action.MEND
     if settings.output is OutputFormat.JSON:
-        print_json({"ok": in_order, "notes": notes, "topics": [as_json(topic) for topic in checked]})
+        found = {"ok": settled.code is ExitCode.OK, "notes": list(settled.notes), "dry_run": dry_run}
+        print_json({**found, "topics": [as_json(topic) for topic in settled.topics]})
     else:
-        show(checked)
-        for note in notes:
+        show(settled.topics, planned=planned)
+        for note in settled.notes:
             stderr.print(note)
-    raise typer.Exit(ExitCode.OK if in_order else ExitCode.DIFFERENT)
+    raise typer.Exit(settled.code)
 
 
-async def settle(action: Action, settings: TopicsSettings, sources: list[str]) -> tuple[list[Checked], list[str]]:
-    """Check every topic, creating the missing ones first if asked to. Returns what was found, and notes on it."""
-    address, replicas = settings.bootstrap_server, settings.replication_factor
-    partitions = settings.partitions
-    async with topic_admin(address, settings.security) as admin:
+async def settle(action: Action, settings: TopicsSettings, sources: list[str], *, dry_run: bool = False) -> Settled:
+    """Check every topic; if asked to, create the missing ones first, and mend those that differ."""
+    replicas = settings.replication_factor
+    async with topic_admin(settings.bootstrap_server, settings.security) as admin:
         present = await admin.find(sources)
-        if partitions is None:
-            absent = [topic for topic in sources if topic not in present]
-            if absent:
-                raise TopicsError(
-                    f"there is no source topic {', '.join(absent)} on {address}, whose partitions all others follow; "
-                    "--partitions N says how many it is to have",
-                    ExitCode.DIFFERENT,
-                )
-            partitions = max(found.partitions for found in present.values())
-        specs = wanted(sources, settings.app_id, partitions, replicas)
+        partitions = partitions_of(present, action, settings, sources)
+        specs = wanted(sources, settings.app_id, partitions, replicas, settings.notifier_app_id, event_bytes(present))
         found = await admin.find([spec.name for spec in specs])
-        silent = any(topic.configs is None for topic in found.values())
-        missing = [spec for spec in specs if spec.name not in found]
-        notes = []
-        if silent:
-            notes.append(
-                "This broker tells no settings and creates no topics: only existence and partitions were checked."
-            )
-        elif missing and action is Action.CREATE:
+        if any(topic.configs is None for topic in found.values()):
+            results = [compare(spec, found.get(spec.name), replicas) for spec in specs]
+            return Settled(results, [SILENT])
+        missing = [] if dry_run or action is Action.CHECK else [spec for spec in specs if spec.name not in found]
+        if missing:
             await admin.create(missing, replicas or 1)
             found = await admin.find([spec.name for spec in specs])
-    results = [compare(spec, found.get(spec.name), replicas) for spec in specs]
-    return [as_created(result, missing) if action is Action.CREATE else result for result in results], notes
+        results = [as_created(compare(spec, found.get(spec.name), replicas), missing) for spec in specs]
+        if all(topic.in_order for topic in results):
+            return Settled(results, [])
+        racks, logs = await admin.racks(), await read_logs(settings, results)
+        results = judge(results, logs, len(racks))
+        notes = warnings(results, logs)
+        if action is not Action.MEND or dry_run:
+            return Settled(results, notes)
+        mender = Mender(admin, settings.bootstrap_server, settings.security)
+        return Settled(await mender.mend(results, replicas, logs, racks), notes, mender.forbidden)
 
 
-def as_created(result: Checked, missing: list[TopicSpec]) -> Checked:
+def partitions_of(present: dict[str, Found], action: Action, settings: TopicsSettings, sources: list[str]) -> int:
+    """Return how many partitions every topic is to have.
+
+    Raises TopicsError where nobody says, and where more than one does and nothing that cannot be undone may be done.
+    """
+    address, asked = settings.bootstrap_server, settings.partitions
+    if asked is None:
+        absent = [topic for topic in sources if topic not in present]
+        if absent:
+            raise TopicsError(
+                f"there is no source topic {', '.join(absent)} on {address}, whose partitions all others follow; "
+                "--partitions N says how many it is to have",
+                ExitCode.DIFFERENT,
+            )
+        return max(found.partitions for found in present.values())
+    for topic, found in present.items():
+        if action is Action.MEND and found.partitions != asked:
+            raise TopicsError(
+                f"{topic} has {found.partitions} partitions, expected {asked} by --partitions: a source topic is its "
+                "owner's to change; without --partitions all others follow it. Nothing was changed",
+                ExitCode.DIFFERENT,
+            )
+    return asked
+
+
+async def read_logs(settings: TopicsSettings, checked: Sequence[Checked]) -> dict[str, Log]:
+    """What the offsets of those topics tell that are in question."""
+    asked = asked_about(checked)
+    if not asked:
+        return {}
+    offsets = LogOffsets({"bootstrap_servers": settings.bootstrap_server, **settings.security.aiokafka()})
+    await offsets.start()
+    try:
+        logs = {}
+        for topic, partitions in asked:
+            ends = await offsets.ends(topic, range(partitions))
+            beginnings = await offsets.beginnings(topic, range(partitions))
+            logs[topic] = Log(written=any(ends.values()), shortened=any(beginnings.values()))
+        return logs
+    finally:
+        await offsets.stop()
+
+
+def as_created(result: Checked, missing: Sequence[TopicSpec]) -> Checked:
     """The same result, said as what has just been done."""
     return replace(result, status="created") if result.status == "ok" and result.spec in missing else result
 
@@ -94,19 +164,31 @@ def as_json(topic: Checked) -> dict[str, Any]:
         "replicas": None if topic.found is None else topic.found.replicas,
         "required": {"partitions": topic.spec.partitions, **topic.spec.configs},
         "problems": list(topic.problems),
+        "mended": list(topic.mended),
+        "mendable": [each.change for each in topic.mendable],
     }
 
 
-def show(checked: list[Checked]) -> None:
-    """A table for people: one row a topic."""
+def show(checked: Sequence[Checked], *, planned: bool = False) -> None:
+    """A table for people: one row a topic. `planned`: what `mend` would change is said as that."""
     table = Table(box=None, pad_edge=False)
     table.add_column("topic", no_wrap=True, min_width=max(len(topic.spec.name) for topic in checked))
     for heading in ("status", "partitions", "replicas"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("what differs", overflow="fold")
-    colours = {"ok": "green", "created": "cyan", "missing": "red", "differs": "red"}
+    table.add_column("what differs, or was mended", overflow="fold")
+    colours = {"ok": "green", "created": "cyan", "mended": "cyan", "missing": "red", "differs": "red"}
     for topic in checked:
         found = topic.found
         numbers = ("", "") if found is None else (str(found.partitions), str(found.replicas))
-        table.add_row(topic.spec.name, topic.status, *numbers, "\n".join(topic.problems), style=colours[topic.status])
+        row = (topic.spec.name, topic.status, *numbers, "\n".join(lines(topic, planned=planned)))
+        table.add_row(*row, style=colours[topic.status])
     stdout.print(table)
+
+
+def lines(topic: Checked, *, planned: bool) -> list[str]:
+    """What to say about one topic: what was done, what would be, and what is not in order."""
+    would = [f"would mend {each.change}" for each in topic.mendable] if planned else []
+    rest = [str(each) for each in topic.differences if each.left is not None] if planned else []
+    if planned and topic.found is None:
+        rest = ["would be created"]
+    return [*(f"mended {each}" for each in topic.mended), *(would + rest if planned else topic.problems)]

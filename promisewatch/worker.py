@@ -11,7 +11,8 @@ def worker(settings: WorkerSettings) -> None:
     Every option is also an environment variable: --state-dir is PROMISEWATCH_STATE_DIR (see `promisewatch config`).
 
     Ends with 0 after SIGTERM, 75 when it must be started again (broker away, partition taken over: nothing is lost),
-    78 when topics, settings or stored state do not fit or Kafka refuses the login, 65 when the book has errors.
+    78 when topics, settings or stored state do not fit or Kafka refuses the login, 65 when the book has errors,
+    70 after a bug (nothing is lost; please report it).
     """
     from agents.detect import DetectSettings, build_detector
     from promisewatch.running import begin, run_member

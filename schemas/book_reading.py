@@ -184,4 +184,5 @@ def _unknown_key(key: str, model: type[Spelling]) -> str:
     close = nearest(key, keys_of(model))
     if not close and homes and model is PromiseSpelling:
         close = f"; it belongs under {' or '.join(repr(home) for home in homes)}"
-    return f"unknown key {key!r}; expected one of {expected}{close}"
+    newer = "" if close or homes else "; a newer promisewatch may know it"
+    return f"unknown key {key!r}; expected one of {expected}{close}{newer}"

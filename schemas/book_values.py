@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from schemas.book_model import At, Const, FieldPath, Scalar, Warn
+from schemas.facts import INTEGER_BITS_MAX, TEXT_MAX
 from schemas.instants import parse_date, parse_duration
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -148,6 +149,10 @@ def _warn(value: Any) -> Warn:
 def _scalar(value: Any) -> Scalar:
     if isinstance(value, (dict, list)) or (isinstance(value, float) and not math.isfinite(value)):
         raise wrong(value, "one value: text, a number, true, false or null")
+    if isinstance(value, str) and len(value) > TEXT_MAX:
+        raise wrong(value, f"at most {TEXT_MAX} characters (a longer text is not kept of an event)")
+    if isinstance(value, int) and value.bit_length() > INTEGER_BITS_MAX:
+        raise wrong(value, "a number within the range of a double")
     assert value is None or isinstance(value, (str, int, float, bool))
     return value
 

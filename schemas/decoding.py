@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.book_model import Book, Const, FieldPath, Match, Scalar, Source
 from schemas.errors import EventError
-from schemas.facts import Fact, Subject
+from schemas.facts import CONTROL, INTEGER_BITS_MAX, TEXT_MAX, WHOLE_BYTES_MAX, Decoded, Fact, Subject
 from schemas.fields import compile_fields
 from schemas.instants import parse_date, parse_instant
 from schemas.looks import Looked, looked_at
@@ -32,19 +32,11 @@ READABLE_REMEMBERED_MAX = 20_000
 """Due texts remembered as readable: promised days and slots come again and again."""
 
 _readable: set[str] = set()
-_SCALARS = frozenset({str, int, float, bool, type(None)})
+_SCALARS = frozenset({int, float, bool, type(None)})
 _INSTANT = "an RFC 3339 instant"
 _ID = "text or a whole number"
 _new_tuple = tuple.__new__
 _UTC = ZoneInfo("UTC")
-
-
-class Decoded(msgspec.Struct, frozen=True, gc=False):
-    """One event: its subject and fact, or both None and `unknown` if no promise names its type."""
-
-    subject: Subject | None
-    fact: Fact | None
-    unknown: bool
 
 
 _UNKNOWN = Decoded(None, None, True)
@@ -128,11 +120,11 @@ class SourceDecoder:
         """The subject and fact of one event. Raises EventError with one of the reasons of this module."""
         try:
             event = self._decode(value)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise EventError(BAD_JSON, f"found {_start_of(value)}, expected a JSON object: {error}") from None
         fact_id, time_text, kind = self._get_id(event), self._get_time(event), self._get_type(event)
-        if type(fact_id) is not str or not fact_id:
-            fact_id = self._id_from(fact_id)
+        if type(fact_id) is not str or not 0 < len(fact_id) <= TEXT_MAX or not fact_id.isprintable():
+            fact_id = _named(fact_id, (MISSING_ID, UNREADABLE_ID), "id", self._source.id)
         if type(kind) is not str:
             raise _unusable((MISSING_TYPE, UNREADABLE_TYPE), "type", self._source.type, kind, "text")
         if type(time_text) is not str:
@@ -150,16 +142,21 @@ class SourceDecoder:
         if plan is None:
             return _UNKNOWN
         key = self._get_key(event)
-        if type(key) is not str or not key:
-            key = self._key_from(key)
-        data = {}
+        if type(key) is not str or not 0 < len(key) <= TEXT_MAX or not key.isprintable():
+            path = FieldPath(".".join(self._payload(self._key)))
+            key = _named(key, (MISSING_KEY, UNREADABLE_KEY), "key", path)
+        data = {}  # what is too large can equal no value of a book, and every fact is stored
         for field, get in plan.fields:
             found = get(event)
-            if type(found) in _SCALARS:
+            scalar = type(found)
+            if scalar is str:
+                if len(found) <= TEXT_MAX:
+                    data[field] = found
+            elif scalar in _SCALARS and (scalar is not int or found.bit_length() <= INTEGER_BITS_MAX):
                 data[field] = found
         for field, get in plan.whole:
             found = get(event)
-            if found is not msgspec.UNSET:
+            if found is not msgspec.UNSET and _is_storable(found):
                 data[field] = found
         if plan.dues and withdraws is None:
             _check_dues(event, plan, data)
@@ -180,27 +177,24 @@ class SourceDecoder:
 
     def _withdrawn(self, found: Any) -> str | None:
         """The id of the event that an event takes back; None if it takes none back."""
-        if found is None or found is msgspec.UNSET or (not found and found != 0):
+        if found is None or found is msgspec.UNSET or found == "":
             return None
-        if type(found) in (str, int):
-            return str(found)
+        if type(found) is str and len(found) <= TEXT_MAX and found.isprintable():
+            return found
         assert self._source.withdraws is not None, "only then it is asked"
-        raise _unusable((MISSING_ID, UNREADABLE_ID), "withdraws", self._source.withdraws, found, _ID)
+        return _named(found, (MISSING_ID, UNREADABLE_ID), "withdraws", self._source.withdraws)
 
     def _payload(self, field: str) -> tuple[str, ...]:
         prefix = self._source.data.parts if self._source.data else ()
         return prefix + FieldPath(field).parts
 
-    def _id_from(self, found: Any) -> str:
-        if type(found) is int:
-            return str(found)
-        raise _unusable((MISSING_ID, UNREADABLE_ID), "id", self._source.id, found, _ID)
 
-    def _key_from(self, found: Any) -> str:
-        if type(found) is int:
-            return str(found)
-        path = FieldPath(".".join(self._payload(self._key)))
-        raise _unusable((MISSING_KEY, UNREADABLE_KEY), "key", path, found, _ID)
+def _is_storable(found: Any) -> bool:
+    """Whether a value that a condition looks into is small enough to be kept with the fact."""
+    try:
+        return len(msgspec.json.encode(found)) <= WHOLE_BYTES_MAX
+    except (OverflowError, RecursionError, ValueError):  # a number beyond 64 bits, say
+        return False
 
 
 def where_holds(match: Match, data: dict[str, Any]) -> bool:
@@ -236,6 +230,18 @@ def _check_dues(event: Any, plan: _TypePlan, data: dict[str, Any]) -> None:
         _readable.add(found)
 
 
+def _named(found: Any, reasons: tuple[str, str], what: str, path: FieldPath | Const) -> str:
+    """The text of an id or key that is not plainly one. Raises EventError for what cannot name anything."""
+    text = str(found) if type(found) is int else found
+    if type(text) is not str or not text:
+        raise _unusable(reasons, what, path, found, _ID)
+    if len(text) > TEXT_MAX:
+        raise _unusable(reasons, what, path, found, f"at most {TEXT_MAX} characters, not {len(text)}")
+    if CONTROL.search(text):
+        raise _unusable(reasons, what, path, found, "text without control characters")
+    return text
+
+
 def _always(value: str) -> _Getter:
     return lambda _event: value
 
@@ -250,7 +256,7 @@ def _unusable(reasons: tuple[str, str], what: str, path: FieldPath | Const, foun
 
 
 def _shown(found: Any) -> str:
-    text = repr(found)
+    text = repr(found[:100] if isinstance(found, str) else found)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

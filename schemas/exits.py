@@ -4,7 +4,10 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the process says when it ends. A supervisor restarts on `RESTART` and gives up on `CONFIG`."""
+    """What the process says when it ends.
+
+    A supervisor restarts on `RESTART`, gives up on `CONFIG`, and on `INTERNAL` restarts (nothing is lost) and reports.
+    """
 
     OK = 0
     DIFFERENT = 1
@@ -18,7 +21,7 @@ class ExitCode(IntEnum):
     UNAVAILABLE = 69
     """A one-shot command reached no broker."""
     INTERNAL = 70
-    """A bug: an invariant of this program does not hold."""
+    """A bug: an invariant of this program does not hold, or something failed in a way nobody foresaw."""
     RESTART = 75
     """Start me again, nothing is lost: the broker went away, or another worker took over the partition."""
     CONFIG = 78

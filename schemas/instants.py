@@ -16,6 +16,8 @@ DAY_MS = 24 * HOUR_MS
 
 DURATION_MS_MAX = 100 * 366 * DAY_MS
 """Longest duration that is taken for meant. Anything longer is a slip of the keyboard, not a promise."""
+INSTANT_LENGTH_MAX = 64
+"""Characters of an instant, be its seconds ever so fine. A longer text is something else."""
 PIECES_REMEMBERED_MAX = 100_000
 """Entries kept per piece of RFC 3339 text (eleven years of hours). Past it, pieces are parsed anew."""
 
@@ -67,7 +69,7 @@ def local_to_ms(local: datetime, zone: ZoneInfo) -> int:
     # fold=0 gives exactly that: inside a gap the offset before it, inside an overlap the first of the two.
     offset = local.replace(tzinfo=zone, fold=0).utcoffset()
     assert offset is not None
-    return (local - offset - _EPOCH_NAIVE) // timedelta(milliseconds=1)
+    return (local - _EPOCH_NAIVE - offset) // timedelta(milliseconds=1)  # `local - offset` may lie before the year 1
 
 
 def format_instant(ms: int) -> str:
@@ -114,6 +116,8 @@ def format_duration(ms: int) -> str:
 
 def _parse_long(text: str, zone: ZoneInfo | None) -> int:
     """An instant with a piece not met yet; often only for its microseconds, which are cut off and not remembered."""
+    if len(text) > INSTANT_LENGTH_MAX:
+        raise ValueError(f"found {text[:40]!r}... ({len(text)} characters), expected an RFC 3339 instant")
     if text[22:23] in _DIGITS:
         try:
             return _hours[text[:13]] + _seconds[text[13:19]] + _tails[text[19:23] + text[23:].lstrip(_DIGITS)]

@@ -4,29 +4,60 @@ Names are in other people's dashboards and alerts: renaming one is a breaking ch
 customer, an order or an event: each label has as many values as there are promises, topics, partitions or fixed words.
 """
 
+from enum import StrEnum
+from typing import Self
+
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
+
+class Label(StrEnum):
+    """Every label there is, and what bounds the number of its values. Never an id: those are OpenMetrics' exemplars."""
+
+    bound: str
+
+    def __new__(cls, name: str, bound: str) -> Self:
+        """Hold what its values are besides its name."""
+        label = str.__new__(cls, name)
+        label._value_ = name
+        label.bound = bound
+        return label
+
+    TOPIC = (
+        "topic",
+        "topics of the book's sources; of dead letters also `promisewatch.breaches` and `promisewatch.notifications`",
+    )
+    OUTCOME = "outcome", "fixed words of the program, told with the metric"
+    REASON = "reason", "fixed words of the program: why an event cannot be used, how a delivery failed"
+    PROMISE = "promise", "promises of the book, by id, those of earlier versions included"
+    SEVERITY = "severity", "low, medium, high, critical"
+    STATUS = "status", "fixed words of the program, told with the metric"
+    PARTITION = "partition", "partitions of the input topic that this process owns"
+    CHANNEL = "channel", "channels of the notifier: console, webhook"
+    VERSION = "version", "the program's version"
+
+
 RECORDS = Counter(
     "promise_records",
     "Source records durably processed, whatever became of them.",
-    ["topic"],
+    [Label.TOPIC],
 )
 EVENTS = Counter(
     "promise_events",
-    "Source events with which something was the matter, by what (duplicate, unknown_type, irrelevant, conflict, ...).",
-    ["topic", "outcome"],
+    "Source events with which something was the matter, by what (duplicate, conflict, irrelevant, unknown_type; "
+    "opening nothing: before_known, too_old, not_effective, no_due, born_overdue; marker_ignored).",
+    [Label.TOPIC, Label.OUTCOME],
 )
 DEAD_LETTERS = Counter(
     "promise_dead_letters",
-    "Source events that could not be used and were sent to the dead letter topic, by reason.",
-    ["topic", "reason"],
+    "Records that could not be used, or not be delivered, and were sent to a dead letter topic, by reason.",
+    [Label.TOPIC, Label.REASON],
 )
 BREACHES = Counter(
     "promise_breaches",
     "Breaches published.",
-    ["promise", "severity"],
+    [Label.PROMISE, Label.SEVERITY],
 )
 DETECTION_DELAY = Histogram(
     "promise_detection_delay_seconds",
@@ -36,32 +67,32 @@ DETECTION_DELAY = Histogram(
 FRONTIER_LAG = Gauge(
     "promise_frontier_lag_seconds",
     "Seconds between now and the frontier of a partition, up to which absence can be judged.",
-    ["partition"],
+    [Label.PARTITION],
 )
 NOTIFICATIONS = Counter(
     "promise_notifications",
     "Decisions and deliveries of the notifier, by channel and outcome (sent, skipped, unknown, failed, repeated).",
-    ["channel", "outcome"],
+    [Label.CHANNEL, Label.OUTCOME],
 )
 LAG_RECORDS = Gauge(
     "promise_lag_records",
     "Records of an owned partition that are readable and not yet processed.",
-    ["partition"],
+    [Label.PARTITION],
 )
 STALLED = Gauge(
     "promise_stalled_seconds",
     "Seconds an owned partition has had something to read without making progress; 0 where it moves or is idle.",
-    ["partition"],
+    [Label.PARTITION],
 )
 TIMERS = Gauge(
     "promise_timers",
     "Entries on the timer heap of an owned partition: about one for each subject of which anything is kept.",
-    ["partition"],
+    [Label.PARTITION],
 )
 OUTCOMES = Counter(
     "promise_outcomes",
     "Verdicts published, by promise and status (kept, breached, fulfilled_late, released, void).",
-    ["promise", "status"],
+    [Label.PROMISE, Label.STATUS],
 )
 TRANSACTION = Histogram(
     "promise_transaction_seconds",
@@ -95,7 +126,7 @@ READY = Gauge(
 BUILD_INFO = Gauge(
     "promise_build_info",
     "Always 1; the label says which version runs.",
-    ["version"],
+    [Label.VERSION],
 )
 
 PARTITION_GAUGES = (FRONTIER_LAG, LAG_RECORDS, STALLED, TIMERS)
@@ -130,16 +161,3 @@ CATALOGUE = (
     BUILD_INFO,
 )
 """Every metric, in the order of the generated reference."""
-
-LABELS = {
-    "topic": "topics of the book's sources",
-    "outcome": "fixed words of the program",
-    "reason": "fixed words of the program",
-    "promise": "promises of the book",
-    "severity": "low, medium, high, critical",
-    "status": "fixed words of the program",
-    "partition": "partitions of the input topic",
-    "channel": "channels of the notifier",
-    "version": "the program's version",
-}
-"""Every label there is, and what bounds the number of its values. Never an id: those are exemplars (OpenMetrics)."""

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from schemas.book_model import Severity
 from schemas.facts import Fact, FactRef
-from schemas.instants import format_instant
 
 Kind = Literal["breached", "fulfilled_late", "retracted", "at_risk", "outcome"]
 Status = Literal["open", "kept", "breached", "fulfilled_late", "released", "void"]
@@ -52,7 +52,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     promise: str
     version: int
     title: str
-    severity: str
+    severity: Severity
     key: str
     subject: str
     cycle: str
@@ -66,6 +66,7 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     expected: str
     facts: tuple[Fact, ...] = ()
+    """In their order: by time, then id, then source."""
     reason: RetractReason | None = None
     explain: str = ""
     timezone: str = "UTC"
@@ -88,7 +89,7 @@ class PromiseData(msgspec.Struct, frozen=True, kw_only=True):
     promise: str
     version: int
     title: str
-    severity: Literal["low", "medium", "high", "critical"]
+    severity: Severity
     key: str
     subject: str
     cycle: str
@@ -214,7 +215,6 @@ class Outcome(Envelope, frozen=True, kw_only=True, tag=OUTCOME):
 
 Event = Breached | FulfilledLate | Retracted | AtRisk | Outcome
 
-_encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
@@ -223,107 +223,6 @@ def schema_id(event_type: str) -> str:
     return f"urn:promisewatch:schema:{event_type}"
 
 
-def encode_event(publication: Publication, detected_at: int, mode: Mode) -> bytes:
-    """The CloudEvent for the breaches topic. `detected_at` is when it is published, UTC milliseconds."""
-    when = format_instant(detected_at)
-    common = _promise_data(publication, when, mode)
-    event: Event
-    if publication.kind == "breached":
-        event = Breached(data=BreachedData(**common), **_attributes(publication, BREACHED, when))
-    elif publication.kind == "fulfilled_late":
-        event = FulfilledLate(data=FulfilledLateData(**common), **_attributes(publication, FULFILLED_LATE, when))
-    elif publication.kind == "retracted":
-        assert publication.reason is not None
-        data = RetractedData(reason=publication.reason, **common)
-        event = Retracted(data=data, **_attributes(publication, RETRACTED, when))
-    elif publication.kind == "at_risk":
-        assert publication.warn is not None
-        assert publication.risk_at is not None
-        at_risk = AtRiskData(warn=publication.warn, risk_at=format_instant(publication.risk_at), **common)
-        event = AtRisk(data=at_risk, **_attributes(publication, AT_RISK, when))
-    else:
-        raise ValueError(f"found a publication of kind {publication.kind!r}, expected one for the breaches topic")
-    return _encode(event)
-
-
-def encode_outcome(publication: Publication, detected_at: int, mode: Mode) -> bytes:
-    """The CloudEvent for the outcomes topic, for a publication of any kind."""
-    when = format_instant(detected_at)
-    data = OutcomeData(
-        promise=publication.promise,
-        version=publication.version,
-        key=publication.key,
-        subject=publication.subject,
-        cycle=publication.cycle,
-        opened_at=format_instant(publication.opened_at),
-        due=format_instant(publication.due),
-        status=publication.status,
-        breached_at=_optional(publication.breached_at),
-        fulfilled_at=_optional(publication.fulfilled_at),
-        late_by_ms=publication.late_by_ms,
-        detected_at=when,
-        revision=publication.revision,
-        mode=mode,
-    )
-    attributes = _attributes(publication, OUTCOME, when)
-    attributes["id"] = publication.outcome_id
-    return _encode(Outcome(data=data, **attributes))
-
-
 def decode_event(value: bytes) -> Event:
     """Read one of our events. Raises msgspec.ValidationError or msgspec.DecodeError on anything else."""
     return _decoder.decode(value)
-
-
-def fact_ref(fact: Fact) -> FactRef:
-    """A fact as published: without its payload."""
-    return FactRef(type=fact.type, time=format_instant(fact.time), source=fact.source, id=fact.id)
-
-
-def _promise_data(publication: Publication, detected_at: str, mode: Mode) -> dict[str, Any]:
-    facts = sorted(publication.facts, key=_by_time)
-    return {
-        "promise": publication.promise,
-        "version": publication.version,
-        "title": publication.title,
-        "severity": publication.severity,
-        "key": publication.key,
-        "subject": publication.subject,
-        "cycle": publication.cycle,
-        "opening": fact_ref(publication.opening),
-        "opened_at": format_instant(publication.opened_at),
-        "first_due": format_instant(publication.due if publication.first_due is None else publication.first_due),
-        "due": format_instant(publication.due),
-        "paused_ms": publication.paused_ms,
-        "breached_at": _optional(publication.breached_at),
-        "detected_at": detected_at,
-        "fulfilled_at": _optional(publication.fulfilled_at),
-        "late_by_ms": publication.late_by_ms,
-        "status": publication.status,
-        "revision": publication.revision,
-        "expected": publication.expected,
-        "facts": [fact_ref(fact) for fact in facts[-FACTS_PUBLISHED_MAX:]],
-        "last_step": fact_ref(facts[-1] if facts else publication.opening),
-        "mode": mode,
-        "timezone": publication.timezone,
-        "explain": publication.explain,
-        "impact": publication.impact,
-        "group": publication.group or {},
-    }
-
-
-def _attributes(publication: Publication, event_type: str, time: str) -> dict[str, Any]:
-    return {
-        "id": publication.id,
-        "subject": publication.subject,
-        "time": time,
-        "dataschema": schema_id(event_type),
-    }
-
-
-def _optional(instant: int | None) -> str | None:
-    return None if instant is None else format_instant(instant)
-
-
-def _by_time(fact: Fact) -> tuple[int, str, str]:
-    return (fact.time, fact.id, fact.source)

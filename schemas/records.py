@@ -59,6 +59,14 @@ class Record(msgspec.Struct, array_like=True, gc=False):
     cycles: list[Cycle]
 
 
+class RecordHead(msgspec.Struct, array_like=True, gc=False):
+    """A record whose facts are not looked at: all that most timers need."""
+
+    format: int
+    facts: msgspec.Raw
+    cycles: list[Cycle]
+
+
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     """How far one facts partition is complete, one per (partition, set of sources).
 
@@ -95,9 +103,9 @@ def decode_checkpoint(stored: bytes, where: str) -> Checkpoint:
         found = msgspec.json.decode(stored)[0]
         if found == RECORD_FORMAT:
             return _decode_checkpoint(stored)
-    except (msgspec.MsgspecError, LookupError, TypeError):
+    except (msgspec.MsgspecError, LookupError, TypeError, ValueError, RecursionError):
         found = repr(stored[:20])
     raise StateError(
         f"{where}: found a checkpoint of format {found}, expected format {RECORD_FORMAT}: it was written by another "
-        "version of promisewatch"
+        "version of promisewatch, or by something else"
     )

@@ -3,7 +3,10 @@
 These names are in other teams' configurations and in stored offsets: renaming one is a breaking change.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
 
 from schemas.instants import DAY_MS, HOUR_MS
 
@@ -13,8 +16,26 @@ NOTIFICATIONS = "promisewatch.notifications"
 
 BREACHES_RETENTION_MS = 30 * DAY_MS
 DEAD_LETTERS_RETENTION_MS = 30 * DAY_MS
+LARGEST = "max.message.bytes"
+LARGEST_BYTES = 8 << 20
+"""What a topic takes in one record where one may be large: a dead letter, or a subject with very many facts."""
+LETTER_BYTES = 1 << 20
+"""What a dead letter may be larger than its event: headers, and another compression."""
 TOMBSTONE_RETENTION_MS = 30 * DAY_MS
 """How long a removal stays readable in a compacted topic: longer than any worker may be away."""
+
+
+class TopicKind(StrEnum):
+    """What a topic is for, and with that, what may be changed about it."""
+
+    SOURCE = "source"
+    """Somebody else's: never changed."""
+    OUTPUT = "output"
+    """Published by us, to the partition number that its record came from: more partitions move nothing."""
+    STATE = "state"
+    """The worker's changelog: a subject's record stays where it is, so it cannot follow a subject that moves."""
+    MEMORY = "memory"
+    """The notifier's changelog: what was told, by the partition of the breach event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +45,7 @@ class TopicSpec:
     name: str
     configs: dict[str, str] = field(default_factory=dict)
     partitions: int | None = None
+    kind: TopicKind = TopicKind.OUTPUT
 
 
 def dlq(topic: str) -> str:
@@ -70,30 +92,37 @@ def notifications_spec() -> TopicSpec:
     return TopicSpec(NOTIFICATIONS, _compacted())
 
 
-def dlq_spec(topic: str) -> TopicSpec:
-    """Dead letters of one topic."""
-    return TopicSpec(dlq(topic), _deleted(DEAD_LETTERS_RETENTION_MS))
+def dlq_spec(topic: str, event_bytes: int = 0) -> TopicSpec:
+    """Dead letters of one topic: whatever fits into it (`event_bytes`, if it was asked) fits in here as a letter."""
+    largest = max(LARGEST_BYTES, event_bytes + LETTER_BYTES)
+    return TopicSpec(dlq(topic), {**_deleted(DEAD_LETTERS_RETENTION_MS), LARGEST: str(largest)})
 
 
 def changelog_spec(app_id: str) -> TopicSpec:
     """The changelog has the partitions of the source topic: a subject and its record share the partition number."""
-    return TopicSpec(changelog(app_id), _compacted())
+    return TopicSpec(changelog(app_id), {**_compacted(), LARGEST: str(LARGEST_BYTES)}, kind=TopicKind.STATE)
 
 
 def notifier_changelog_spec(app_id: str) -> TopicSpec:
     """What the notifier remembers, with the partitions of the breaches topic."""
-    return TopicSpec(notifier_changelog(app_id), _compacted())
+    return TopicSpec(notifier_changelog(app_id), _compacted(), kind=TopicKind.MEMORY)
 
 
 def required(
-    source_topics: tuple[str, ...], app_id: str, notifier_app_id: str = "promisewatch-notifier"
+    source_topics: tuple[str, ...],
+    app_id: str,
+    notifier_app_id: str = "promisewatch-notifier",
+    event_bytes: Mapping[str, int] = MappingProxyType({}),
 ) -> tuple[TopicSpec, ...]:
-    """Every topic that a worker and a notifier with these application ids write, for these source topics."""
+    """Every topic that a worker and a notifier with these application ids write, for these source topics.
+
+    `event_bytes`: what those source topics take in one record of which it is known.
+    """
     return (
         breaches_spec(),
         outcomes_spec(),
         notifications_spec(),
         changelog_spec(app_id),
         notifier_changelog_spec(notifier_app_id),
-        *(dlq_spec(topic) for topic in (*source_topics, BREACHES, NOTIFICATIONS)),
+        *(dlq_spec(topic, event_bytes.get(topic, 0)) for topic in (*source_topics, BREACHES, NOTIFICATIONS)),
     )

@@ -21,7 +21,8 @@ from streams.partitions import PartitionHandler, Partitions
 from streams.recovery import BatchTableManager, PartitionTable
 from streams.restore import restore
 from streams.security import NO_SECURITY, KafkaSecurity
-from streams.store import MemoryStore, PartitionStore, RocksStore
+from streams.store import MemoryStore, PartitionStore, RocksStore, made_folder
+from streams.topicwatch import TopicWatch
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,34 @@ class Connections(mode.Service):
             self._app.store.drop(partition)
 
 
+class Opening:
+    """How owned partitions come about: fenced and restored together, then opened one by one."""
+
+    def __init__(self, app: BatchApp, open_partition: OpenPartition) -> None:
+        """Open each with `open_partition`."""
+        self._app = app
+        self._open_partition = open_partition
+
+    async def handlers(self, owned: set[int]) -> dict[int, PartitionHandler]:
+        """Return a handler for each owned partition; lets go of what is no longer owned."""
+        store = self._app.store
+        for partition in store.partitions() - owned:
+            store.drop(partition)
+        producers = {partition: self._app.producer_for(partition) for partition in owned}
+        try:
+            return await self._open(producers)
+        except BaseException:  # also when asked to stop while opening
+            await asyncio.gather(*(producer.stop() for producer in producers.values()), return_exceptions=True)
+            raise
+
+    async def _open(self, producers: dict[int, PartitionProducer]) -> dict[int, PartitionHandler]:
+        app, settings = self._app, self._app.settings
+        await asyncio.gather(*(producer.start() for producer in producers.values()))
+        progressed = app.health.progressed
+        await restore(settings.client, app.offsets, app.store, settings.changelog, set(producers), progressed)
+        return {p: await self._open_partition(app, p, producer) for p, producer in sorted(producers.items())}
+
+
 def build_app(
     settings: StreamSettings,
     open_partition: OpenPartition,
@@ -165,8 +194,31 @@ def build_app(
 
     `beat`, if given, is called every `settings.tick_interval` while partitions are open.
     """
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
-    app = BatchApp(
+    made_folder(settings.state_dir)
+    app = _faust_app(settings)
+    app.settings = settings
+    app.clock = app.steady_clock
+    app.read_committed = settings.transactions
+    app.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.records_in_hand_max = settings.records_in_hand_max
+    app.health = Health()
+    app.offsets = LogOffsets(settings.client)
+    app.store = MemoryStore() if settings.store == "memory" else RocksStore(settings.state_dir / settings.table)
+    opening = Opening(app, open_partition)
+    app.partitions = Partitions(settings.topic, opening.handlers, lambda count: app.batch_consumer.in_hand(-count))
+    app.tables.add(
+        PartitionTable(app, name=settings.table, changelog=settings.changelog, partitions=settings.partitions)
+    )
+    _feed_partitions(app)
+    app.services = [Connections(app), HealthWatch(app), TopicWatch(app)]
+    if beat is not None:
+        app.services.append(Ticker(app, lambda: beat(app), settings.tick_interval))
+    return app
+
+
+def _faust_app(settings: StreamSettings) -> BatchApp:
+    """Spell the settings as Faust does, with our adapters in the place of its parts."""
+    return BatchApp(
         settings.app_id,
         broker=";".join(f"kafka://{server.strip()}" for server in settings.bootstrap_server.split(",")),
         broker_credentials=credentials(settings.security),
@@ -191,35 +243,11 @@ def build_app(
         stream_recovery_delay=0.0,
         worker_redirect_stdouts=False,
     )
-    app.settings = settings
-    app.clock = app.steady_clock
-    app.read_committed = settings.transactions
-    app.fetch_max_wait_ms = settings.fetch_max_wait_ms
-    app.records_in_hand_max = settings.records_in_hand_max
-    app.health = Health()
-    app.offsets = LogOffsets(settings.client)
-    app.store = MemoryStore() if settings.store == "memory" else RocksStore(settings.state_dir / settings.table)
 
-    async def open_handlers(owned: set[int]) -> dict[int, PartitionHandler]:
-        for partition in app.store.partitions() - owned:
-            app.store.drop(partition)
-        producers = {partition: app.producer_for(partition) for partition in owned}
-        try:
-            return await open_with(producers)
-        except BaseException:  # also when asked to stop while opening
-            await asyncio.gather(*(producer.stop() for producer in producers.values()), return_exceptions=True)
-            raise
 
-    async def open_with(producers: dict[int, PartitionProducer]) -> dict[int, PartitionHandler]:
-        owned = set(producers)
-        await asyncio.gather(*(producer.start() for producer in producers.values()))
-        progressed = app.health.progressed
-        await restore(settings.client, app.offsets, app.store, settings.changelog, owned, progressed)
-        return {p: await open_partition(app, p, producer) for p, producer in sorted(producers.items())}
-
-    app.partitions = Partitions(settings.topic, open_handlers, lambda count: app.batch_consumer.in_hand(-count))
-    table = PartitionTable(app, name=settings.table, changelog=settings.changelog, partitions=settings.partitions)
-    app.tables.add(table)
+def _feed_partitions(app: BatchApp) -> None:
+    """Have every batch of the input topic handed to the lane of its partition."""
+    settings = app.settings
     topic = app.topic(settings.topic, key_type=bytes, value_type=bytes, partitions=settings.partitions)
 
     @app.agent(topic, name=f"{settings.app_id}.intake", concurrency=1)
@@ -227,11 +255,6 @@ def build_app(
         async for event in stream.noack().events():
             app.partitions.feed(event.message)
             event.ack()
-
-    app.services = [Connections(app), HealthWatch(app)]
-    if beat is not None:
-        app.services.append(Ticker(app, lambda: beat(app), settings.tick_interval))
-    return app
 
 
 def credentials(security: KafkaSecurity) -> Any:

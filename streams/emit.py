@@ -10,18 +10,32 @@ and checkpoint, each awaited: a crash in between can publish twice under one id.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas import metrics
+from schemas.errors import TopicsError
 
 BATCH_BYTES = 800_000
-"""Records are sent in Kafka batches of at most about this size (one larger record gets a batch of its own)."""
+"""Records are sent in Kafka batches of at most about this size. A larger record gets a batch of its own, compressed:
+it may have come compressed too, and must not be larger as a dead letter than it was as an event."""
+
+REQUEST_BYTES = 96 << 20
+"""What the producer itself would refuse: less than the 100 MiB that Kafka takes as a request, more than any topic's
+limit, which is the one that decides."""
+
+GZIP = 1
+"""Kafka's number for it. The one compression that needs no further library."""
 
 RECORD_OVERHEAD = 80
 """Bytes a record takes besides key, value and headers; an upper bound of Kafka's format."""
+
+
+T = TypeVar("T")
 
 
 class Outgoing(NamedTuple):
@@ -29,7 +43,7 @@ class Outgoing(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class PartitionProducer:
@@ -42,7 +56,6 @@ class PartitionProducer:
         *,
         transactional_id: str | None,
         ack_timeout: float,
-        request_bytes: int = 8 << 20,
     ) -> None:
         """Keep the settings; `transactional_id` None means a broker without transactions."""
         self.partition = partition
@@ -55,10 +68,13 @@ class PartitionProducer:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
-            max_batch_size=request_bytes,
-            max_request_size=request_bytes,
+            max_batch_size=REQUEST_BYTES,
+            max_request_size=REQUEST_BYTES,
             retry_backoff_ms=20,
         )
+
+        if transactional_id:
+            _drop_what_is_refused(self._producer)
 
     async def start(self) -> None:
         """Connect and, with transactions, fence every earlier producer of this partition."""
@@ -73,8 +89,9 @@ class PartitionProducer:
     ) -> int | None:
         """Write `events` (topic -> records) and `changes` (to the changelog topic) as one unit.
 
-        Returns the changelog offset of the last change, or None when there was none. Raises whatever the broker
-        refused, or TimeoutError when it did not acknowledge in time; the caller then ends the process.
+        Returns the changelog offset of the last change, or None when there was none. Raises TopicsError for a record
+        larger than its topic takes, whatever else the broker refused, or TimeoutError when it did not acknowledge in
+        time; the caller then ends the process.
         """
         with metrics.TRANSACTION.time():
             return await asyncio.wait_for(self._write(events, changelog, changes), self._ack_timeout)
@@ -85,15 +102,17 @@ class PartitionProducer:
         transactional = self._transactional_id is not None
         if transactional:
             await self._producer.begin_transaction()
-        sent = [await self._post(topic, records) for topic, records in events.items() if records]
+        sent = [(topic, await self._post(topic, records)) for topic, records in events.items() if records]
         if not transactional:
             await _acknowledged(sent)
             sent = []
-        posted = await self._post(changelog, changes)
+        posted = (changelog, await self._post(changelog, changes))
         # Every future is awaited: aiokafka's commit would go through although a batch had been refused.
-        last = (await _acknowledged([*sent, posted]))[-1]
-        if transactional:
-            await self._producer.commit_transaction()
+        if not transactional:
+            return (await _acknowledged([posted]))[-1]
+        refused = self._producer._txn_manager._transaction_waiter  # noqa: SLF001 -- where aiokafka keeps a refusal
+        last = (await _unless(refused, _acknowledged([*sent, posted])))[-1]
+        await self._producer.commit_transaction()
         return last
 
     async def _post(self, topic: str, records: Iterable[Outgoing]) -> list[tuple[asyncio.Future[Any], int]]:
@@ -104,17 +123,19 @@ class PartitionProducer:
             batch.close()
             posted.append((await producer.send_batch(batch, topic, partition=self.partition), count))
 
-        shared: tuple[tuple[str, bytes], ...] = ()
-        listed: list[tuple[str, bytes]] = []
+        shared: tuple[tuple[str, bytes | None], ...] = ()
+        listed: list[tuple[str, bytes | None]] = []
         headers_length = 0
         for key, value, headers in records:
             if headers is not shared:  # most records of a topic share one tuple of headers
                 shared, listed = headers, list(headers)
-                headers_length = sum(len(name) + len(content) + 10 for name, content in headers)
+                headers_length = sum(3 * len(name) + len(content or b"") + 10 for name, content in headers)
             length = RECORD_OVERHEAD + len(key or b"") + len(value or b"") + headers_length
             if count and size + length > BATCH_BYTES:
                 await send()
                 batch, count, size = producer.create_batch(), 0, 0
+            if length > BATCH_BYTES:
+                batch = BatchBuilder(REQUEST_BYTES, GZIP, is_transactional=int(self._transactional_id is not None))
             if batch.append(key=key, value=value, timestamp=None, headers=listed) is None:
                 raise ValueError(f"a record of {length} bytes for {topic} exceeds the producer's limit")
             count += 1
@@ -124,12 +145,53 @@ class PartitionProducer:
         return posted
 
 
-async def _acknowledged(sent: Sequence[list[tuple[asyncio.Future[Any], int]]]) -> list[int | None]:
-    """Wait for every batch; return, per posted list, the offset of its last record."""
+def _drop_what_is_refused(producer: Any) -> None:
+    """Have a transaction that its coordinator refuses take its batches with it.
+
+    aiokafka holds a batch back until its partition is in the transaction, and lets go of all of them when that is
+    refused (no permission for one of the topics, say). A batch then reaches the broker outside of any transaction, or
+    inside the one before, whose end is still being written: a checkpoint would be committed without its events.
+    Touches of aiokafka 0.14 internals, held by tests/streams/test_security.py: `_txn_manager.error_transaction`,
+    `_message_accumulator.fail_all`, `._batches`.
+    """
+    manager, accumulator = producer._txn_manager, producer._message_accumulator  # noqa: SLF001 -- as told above
+    refuse = manager.error_transaction
+
+    def refuse_with_batches(error: BaseException) -> None:
+        refuse(error)
+        accumulator.fail_all(error)
+        accumulator._batches.clear()  # noqa: SLF001 -- as told above
+
+    manager.error_transaction = refuse_with_batches
+
+
+async def _unless(refused: asyncio.Future[Any], acknowledged: Coroutine[Any, Any, T]) -> T:
+    """Wait for what is to be acknowledged, or raise what `refused` holds.
+
+    A transaction that its coordinator refuses, say for want of a permission, leaves aiokafka's batches waiting on.
+    """
+    work = asyncio.ensure_future(acknowledged)
+    try:
+        await asyncio.wait({work, refused}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            refused.result()
+        return await work
+    finally:
+        work.cancel()
+
+
+async def _acknowledged(sent: Sequence[tuple[str, list[tuple[asyncio.Future[Any], int]]]]) -> list[int | None]:
+    """Wait for every batch; return, per topic and its batches, the offset of the last record."""
     last: list[int | None] = []
-    for posted in sent:
+    for topic, posted in sent:
         offset = None
         for future, count in posted:
-            offset = (await future).offset + count - 1
+            try:
+                offset = (await future).offset + count - 1
+            except MessageSizeTooLargeError as error:
+                raise TopicsError(
+                    f"{topic} takes no record as large as one that has to be written there; expected a larger "
+                    "max.message.bytes ('promisewatch topics check' says how large)"
+                ) from error
         last.append(offset)
     return last or [None]

@@ -5,7 +5,8 @@ is stuck only when it has written nothing for `stall_timeout`.
 
 **Alive** fails for what a restart can mend: an owned partition has something to read and nothing has moved for
 `stall_timeout`, handing out or restoring partitions has not moved for as long, or the event loop is stuck. Idleness,
-a broker that does not answer, a rebalance and a restore that moves are never held against it.
+a broker that does not answer, a rebalance and a restore that moves are never held against it, nor are deliveries that
+are tried again as designed; one that never ends is.
 """
 
 import asyncio
@@ -52,6 +53,7 @@ class Health:
         self._beat_at: float | None = None
         self._unsettled_since: float | None = None
         self._progress: dict[int, Progress] = {}
+        self._patient_until: dict[int, float] = {}
 
     # -- written by the process -------------------------------------------------------------------------------------
 
@@ -70,20 +72,30 @@ class Health:
         self._beat_at = None
         self._unsettled_since = None
         self._progress.clear()
+        self._patient_until.clear()
 
     def progressed(self) -> None:
-        """Something moved that is no partition's position: a restore, a retry that is being waited for."""
+        """Something moved that is no partition's position: a restore, an attempt to reach the broker."""
         now = self._monotonic()
         if self._unsettled_since is not None:
             self._unsettled_since = now
         for progress in self._progress.values():
             progress.moved_at = now
 
+    def patient(self, partition: int, seconds: float) -> None:
+        """One partition's work moves although its position does not, and rests on purpose for `seconds` from now on.
+
+        It is a matter of life only: to `promise_stalled_seconds` the partition stands still, which somebody may mend.
+        """
+        until = self._monotonic() + seconds
+        self._patient_until[partition] = max(until, self._patient_until.get(partition, until))
+
     def unsettled(self) -> None:
         """Partitions are being handed out or restored."""
         if self._unsettled_since is None:
             self._unsettled_since = self._monotonic()
         self._progress.clear()
+        self._patient_until.clear()
 
     def observe(self, positions: Mapping[int, int], ends: Mapping[int, int]) -> None:
         """Compare what is processed (next offset by partition) with what can be read (end offset by partition)."""
@@ -103,17 +115,16 @@ class Health:
 
     def alive(self) -> Answer:
         """Whether the process does something, or has nothing to do."""
-        now, bound = self._monotonic(), self._stall_timeout
+        now, bound, patient = self._monotonic(), self._stall_timeout, self._patient_until
         if self._beat_at is not None and now - self._beat_at > bound:
             return Answer(False, f"the event loop has been stuck for {now - self._beat_at:.0f} s")
         since = self._unsettled_since
         if since is not None and now - since > bound:
             return Answer(False, f"partitions have been on their way for {now - since:.0f} s without progress")
         stalled = [
-            f"partition {partition} has {progress.lag} records to read and no progress for "
-            f"{now - progress.moved_at:.0f} s"
+            f"partition {partition} has {progress.lag} records to read and no progress for {still:.0f} s"
             for partition, progress in sorted(self._progress.items())
-            if progress.lag and now - progress.moved_at > bound
+            if progress.lag and (still := now - max(progress.moved_at, patient.get(partition, 0.0))) > bound
         ]
         return Answer(False, "\n".join(stalled)) if stalled else Answer(True, "ok")
 

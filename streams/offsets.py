@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from streams.identity import Identity, identify_topics
 from streams.stopping import stop_consumer
 
 
@@ -56,6 +57,10 @@ class LogOffsets:
     def known_partition_count(self, topic: str) -> int:
         """Return the partition count of the newest metadata, without asking (refreshed every 10 s)."""
         return len(self._ready._client.cluster.partitions_for_topic(topic) or ())
+
+    async def identify(self, *topics: str) -> dict[str, Identity]:
+        """Return which topics these are now, asking the cluster itself; those are left out of which it cannot say."""
+        return await identify_topics(self._ready._client, topics)
 
     async def forbidden(self, topics: Iterable[str]) -> set[str]:
         """Return those of the topics that exist, or may, but that we have no permission to see."""

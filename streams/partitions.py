@@ -122,7 +122,11 @@ class Partitions:
         async def one(lane: Lane) -> None:
             async with lane.lock:
                 if self.lanes.get(partition_of[id(lane)]) is lane:
-                    await lane.handler.tick()
+                    try:
+                        await lane.handler.tick()
+                    except Exception as error:  # what it was writing is taken from the core: there is no second try
+                        end_process("timer", error)
+                        raise
 
         partition_of = {id(lane): partition for partition, lane in self.lanes.items()}
         await asyncio.gather(*(one(lane) for lane in self.lanes.values()))

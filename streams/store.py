@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import rocksdict
+import structlog
+
+from schemas.errors import RestartNeeded, StateError
+
+log = structlog.get_logger("promisewatch.store")
 
 _META = b"\x00\x00applied"
 _META_FORMAT = struct.Struct(">qq")
@@ -20,6 +25,33 @@ LOCAL_STATE_MAX_AGE_MS = 24 * 3_600_000
 
 BLOCK_CACHE_BYTES = 128 << 20
 WRITE_BUFFER_BYTES = 32 << 20
+
+
+def made_folder(folder: Path) -> None:
+    """Make a folder for local state where there is none. Raises StateError where none can be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(f"the state folder {folder} cannot be used: {error}") from error
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether RocksDB says that its files do not fit together, rather than that it may not or cannot use them."""
+    text = str(error)
+    return text.startswith(("Corruption", "Invalid argument")) or "No such file" in text
+
+
+def _told(path: Path, error: Exception) -> RestartNeeded | StateError:
+    """What to tell a person about local state that cannot be used, by what RocksDB said about it.
+
+    A lock or a full disk may be gone after a restart, a missing permission not.
+    """
+    text = str(error)
+    if "lock" in text.lower():
+        return RestartNeeded(f"the local state in {path} is in use by another process: {text}")
+    if "No space left" in text:
+        return RestartNeeded(f"no space is left for the local state in {path}: {text}")
+    return StateError(f"the local state in {path} cannot be used: {text}")
 
 
 class PartitionStore(Protocol):
@@ -105,11 +137,17 @@ class MemoryStore:
 
 
 class RocksStore:
-    """One RocksDB a partition under `folder`; values and applied offset share a write batch."""
+    """One RocksDB a partition under `folder`; values and applied offset share a write batch.
+
+    What is damaged is removed: the changelog has all of it.
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Use `folder` (made when missing). One block cache serves all partitions."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Use `folder` (made when missing). One block cache serves all partitions.
+
+        Raises StateError where no folder can be made.
+        """
+        made_folder(folder)
         self._folder = folder
         self._open: dict[int, rocksdict.Rdict] = {}
         self._cache = rocksdict.Cache(BLOCK_CACHE_BYTES)
@@ -129,13 +167,27 @@ class RocksStore:
             options.set_max_open_files(256)
             options.set_keep_log_file_num(1)
             options.set_block_based_table_factory(blocks)
-            db = self._open[partition] = rocksdict.Rdict(str(self._path(partition)), options=options)
+            db = self._open[partition] = self._opened(partition, options)
         return db
+
+    def _opened(self, partition: int, options: rocksdict.Options) -> rocksdict.Rdict:
+        """Open a database. A damaged one is removed and begun anew. Raises as `_told`, and StateError."""
+        path = self._path(partition)
+        if path.exists() and not path.is_dir():
+            raise StateError(f"found a file at {path}, expected a folder with local state: move it away")
+        try:
+            return rocksdict.Rdict(str(path), options=options)
+        except Exception as error:
+            if not _is_damage(error):
+                raise _told(path, error) from error
+            log.warning("local state is damaged; the changelog is read again", partition=partition, reason=str(error))
+            shutil.rmtree(path)
+            return rocksdict.Rdict(str(path), options=options)
 
     def applied(self, partition: int, now_ms: int) -> int | None:
         """Return the last changelog offset held, or None when there is none or it is too old to be caught up."""
         meta = self._db(partition).get(_META)
-        if meta is None:
+        if meta is None or len(meta) != _META_FORMAT.size:
             return None
         offset, written_ms = _META_FORMAT.unpack(meta)
         return offset if now_ms - written_ms <= LOCAL_STATE_MAX_AGE_MS else None
@@ -154,14 +206,35 @@ class RocksStore:
             else:
                 batch.put(key, value)
         batch.put(_META, _META_FORMAT.pack(offset, now_ms))
-        self._db(partition).write(batch)
+        try:
+            self._db(partition).write(batch)
+        except Exception as error:
+            raise _told(self._path(partition), error) from error
 
     def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over a partition in key order."""
-        items: Iterator[tuple[Any, Any]] = self._db(partition).items()
+        """Iterate over a partition in key order. Damaged state is removed, with RestartNeeded to read it again."""
+        db = self._db(partition)
+        items: Iterator[tuple[Any, Any]] = db.items()
+        key = None
         for key, value in items:
             if key != _META:
                 yield key, value
+        # The iterator ends without a word where it meets a damaged block: see whether that was the end.
+        try:
+            end = db.iter()
+            end.seek_to_last()
+            end.status()
+            whole = end.key() == key if end.valid() else key is None
+        except Exception as error:
+            if not _is_damage(error):
+                raise _told(self._path(partition), error) from error
+            whole = False
+        if not whole:
+            self.wipe(partition)
+            raise RestartNeeded(
+                f"the local state in {self._path(partition)} was damaged (it could not be read to its end) and is "
+                "removed; after a restart it is read again from the changelog"
+            )
 
     def drop(self, partition: int) -> None:
         """Close the database, which frees its lock at once."""

@@ -19,6 +19,7 @@ import pytest
 from promisewatch.brokers import ApacheKafka
 from promisewatch.brokers.jars import resolve_jars
 from schemas.errors import BrokerUnavailable
+from tests.brokers import apache_kafka
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -67,16 +68,8 @@ def rng(seed: int) -> random.Random:
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[ApacheKafka]:
     """Apache Kafka for the whole session. Who stops it starts it again; topics are not cleared: see `unique`."""
-    broker = ApacheKafka()
-    try:
-        broker.start()
-    except BrokerUnavailable as error:
-        broker.close()
-        if os.environ.get("REQUIRE_KAFKA") == "1":
-            raise
-        pytest.skip(f"no Apache Kafka (REQUIRE_KAFKA=1 makes this an error): {error}")
-    yield broker
-    broker.close()
+    with apache_kafka() as broker:
+        yield broker
 
 
 _numbers = itertools.count(1)

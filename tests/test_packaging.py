@@ -1,5 +1,7 @@
 """What a newcomer gets: the Makefile, the command line, the wheel."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -10,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from promisewatch import __version__
+from promisewatch.demo import BOOK
 from promisewatch.main import SUMMARIES
 from schemas.exits import ExitCode
+from tests.cli.running import promisewatch
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"agents", "promises", "promisewatch", "schemas", "streams"}
@@ -50,13 +54,11 @@ def test_the_version_is_said_once_and_the_same_everywhere(promisewatch_command: 
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
-def test_every_command_has_help_with_its_exit_codes(name: str, promisewatch_command: list[str]) -> None:
+def test_every_command_has_help_with_its_exit_codes(name: str) -> None:
     """Help is there, documents the exit codes, and needs neither a book nor a broker."""
-    done = subprocess.run(
-        [*promisewatch_command, name, "--help"], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == ExitCode.OK, done.stderr
-    assert re.search(r"exit codes?|ends with \d", " ".join(done.stdout.split()).lower())
+    done = promisewatch(name, "--help")
+    assert done.code == ExitCode.OK, done.err
+    assert re.search(r"exit codes?|ends with \d", " ".join(done.out.split()).lower())
 
 
 def test_the_list_of_commands_imports_none_of_them() -> None:
@@ -97,9 +99,18 @@ def test_the_licence_is_stated_and_there() -> None:
     assert "END OF TERMS AND CONDITIONS" in text
 
 
+def test_the_demos_book_is_the_web_shops_example_and_there_is_one_of_it() -> None:
+    """The package has the file, so that the wheel has it; who looks among the examples finds the same one."""
+    example = ROOT / "examples" / "webshop" / "book.yaml"
+    assert example.samefile(BOOK)
+    assert BOOK.is_relative_to(ROOT / "promisewatch")
+    assert not BOOK.is_symlink()
+
+
 @pytest.mark.full
+@pytest.mark.timeout(400)
 def test_the_built_wheel_works_without_the_source_tree(tmp_path: Path) -> None:
-    """It holds all rooms with their data files, and its command line runs from an empty folder."""
+    """It holds all rooms with their data files, and its commands run from an empty folder: the demo too, all of it."""
     uv = ROOT / ".venv" / "bin" / "uv"
     subprocess.run([uv, "build", "--wheel", "--out-dir", tmp_path], cwd=ROOT, check=True, timeout=110)
     (wheel,) = tmp_path.glob("*.whl")
@@ -107,10 +118,17 @@ def test_the_built_wheel_works_without_the_source_tree(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "unpacked")
     tops = {path.name for path in (tmp_path / "unpacked").iterdir() if not path.name.endswith(".dist-info")}
     assert tops == PACKAGES
-    assert (tmp_path / "unpacked" / "promisewatch" / "brokers" / "kafka-jars.sha256").is_file()
+    package = tmp_path / "unpacked" / "promisewatch"
+    assert (package / "brokers" / "kafka-jars.sha256").is_file()
+    assert (package / "demonstration" / "book.yaml").read_bytes() == BOOK.read_bytes()
     script = (
         "import sys; sys.path.insert(0, 'unpacked'); import promisewatch.main, schemas, promises, streams, agents\n"
         f"assert promisewatch.main.__file__.startswith({str(tmp_path)!r}), promisewatch.main.__file__\n"
         "sys.argv = ['promisewatch', 'lint', '--help']; promisewatch.main.main()"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=60)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "unpacked")}
+    demo = [sys.executable, "-m", "promisewatch.main", "demo", "--broker", "embedded", "--output", "json"]
+    done = subprocess.run(demo, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == ExitCode.OK, done.stderr[-4000:]
+    assert json.loads(done.stdout)["problems"] == []

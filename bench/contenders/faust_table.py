@@ -20,7 +20,8 @@ from promises.detector import Bounds, Detector, subject_key, subject_of
 from schemas.book import load_book
 from schemas.book_model import Book
 from schemas.decoding import Decoder
-from schemas.publications import Publication, encode_event, encode_outcome
+from schemas.encoding import encode_event, encode_outcome
+from schemas.publications import Publication
 from schemas.records import Record
 from schemas.topics import BREACHES, OUTCOMES
 

@@ -9,7 +9,7 @@ from bench.results import Goal, Part, count, finish, interleaved, median, median
 from bench.stream import Stream
 
 OURS, FAUST, BARE, QUIX = "promisewatch worker", "Faust agent and table", "aiokafka and msgspec", "Quix Streams"
-
+INTERPRETED = "promisewatch worker, core not compiled"
 
 EVENTS = 300_000
 
@@ -24,6 +24,7 @@ def measure(broker: Broker, size: float = 1.0, rounds: int | None = None) -> Par
         rounds,
         {
             OURS: lambda: runs.worker(broker, topic, events),
+            INTERPRETED: lambda: runs.worker(broker, topic, events, interpreted=True),
             FAUST: lambda: runs.faust_table(broker, topic, events // 15),
             BARE: lambda: runs.bare(broker, topic, events),
             QUIX: lambda: runs.quix(broker, topic, events // 3),

@@ -4,19 +4,18 @@ Made for development and tests: a small heap, few internal partitions, no fsync 
 the JVM's first compiler only, which starts faster and, over the minutes such a broker lives, also runs faster.
 """
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
+from promisewatch.brokers.folders import TemporaryFolder, claim_to_keep
 from promisewatch.brokers.jars import resolve_jars
+from promisewatch.brokers.local import LocalBroker
 from promisewatch.brokers.processes import ChildProcess, accepts, free_ports, is_free
 from schemas.errors import BrokerUnavailable
 
@@ -47,7 +46,7 @@ class Listener:
         return {f"listener.name.{self.name.lower()}.{key}": value for key, value in self.properties.items()}
 
 
-class ApacheKafka:
+class ApacheKafka(LocalBroker):
     """A broker that can be stopped and started again on the same address with the same data.
 
     Besides the plaintext address it serves `listeners`, each on a free port (see `address`); `properties` are further
@@ -75,10 +74,12 @@ class ApacheKafka:
         self._properties = dict(properties or {})
         self._scram_users = dict(scram_users or {})
         self._heap_mb = heap_mb
-        self._temporary = data_dir is None
-        self._home = Path(tempfile.mkdtemp(prefix="promisewatch-kafka-")) if data_dir is None else data_dir.absolute()
+        self._temporary: TemporaryFolder | None = None
+        if data_dir is None:
+            self._temporary = TemporaryFolder("kafka")
+            data_dir = self._temporary.path
+        self._home = data_dir.absolute()
         self._ports: tuple[int, ...] | None = None
-        self._process: ChildProcess | None = None
         self._claimed: IO[str] | None = None
 
     @property
@@ -93,23 +94,9 @@ class ApacheKafka:
         return f"localhost:{self._ports[2 + [each.name for each in self._listeners].index(listener)]}"
 
     @property
-    def pid(self) -> int:
-        """The Java process."""
-        assert self._process is not None, "the broker is not running"
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        return self._process is not None and self._process.running
-
-    @property
     def log(self) -> Path:
         """What the broker writes at level WARN and above."""
         return self._home / "broker.log"
-
-    def last_words(self) -> str:
-        """The end of the broker's log."""
-        return self._process.last_words() if self._process is not None else ""
 
     def start(self) -> None:
         """Start, and return once the broker answers. Raises BrokerUnavailable with the reason."""
@@ -117,8 +104,8 @@ class ApacheKafka:
             return
         java = find_java()
         jars = resolve_jars()
-        self._home.mkdir(parents=True, exist_ok=True)
-        self._claim()
+        if self._temporary is None and self._claimed is None:
+            self._claimed = claim_to_keep(self._home)
         (self._home / "log4j2.yaml").write_text(LOG4J2_CONFIG)
         for attempt in range(1, START_ATTEMPTS_MAX + 1):
             chosen = self._ports or self._choose_ports()
@@ -139,9 +126,7 @@ class ApacheKafka:
 
     def stop(self) -> None:
         """End the broker in good order; data and address stay for the next `start`."""
-        if self._process is not None:
-            self._process.end(END_PATIENCE_S)
-            self._process = None
+        self._end(END_PATIENCE_S)
 
     def kill(self) -> None:
         """End the broker as a crash would."""
@@ -155,38 +140,8 @@ class ApacheKafka:
         if self._claimed is not None:
             self._claimed.close()
             self._claimed = None
-        if self._temporary:
-            shutil.rmtree(self._home, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _claim(self) -> None:
-        """Keep other brokers out of the folder; the kernel lets go of it when we die."""
-        if self._claimed is not None:
-            return
-        claimed = (self._home / "claimed").open("a+")
-        try:
-            fcntl.flock(claimed, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            claimed.seek(0)
-            raise BrokerUnavailable(
-                f"{self._home} is in use by process {claimed.read()}; choose another folder"
-            ) from None
-        claimed.truncate(0)
-        claimed.write(str(os.getpid()))
-        claimed.flush()
-        self._claimed = claimed
+        if self._temporary is not None:
+            self._temporary.remove()
 
     @property
     def _config(self) -> Path:

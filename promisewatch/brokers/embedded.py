@@ -6,14 +6,11 @@ records of a partition beyond 5 MiB or 100,000 batches: see `dropped`.
 """
 
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from promisewatch.brokers.folders import TemporaryFolder
+from promisewatch.brokers.local import LocalBroker
 from promisewatch.brokers.processes import ChildProcess
 
 PARTITIONS_MIN = 16
@@ -23,7 +20,7 @@ END_PATIENCE_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
 
 
-class EmbeddedBroker:
+class EmbeddedBroker(LocalBroker):
     """A broker with the given topics (name -> partitions), which are all it will ever have on purpose."""
 
     name = "embedded broker"
@@ -31,8 +28,7 @@ class EmbeddedBroker:
 
     def __init__(self, topics: Mapping[str, int]) -> None:
         self._topics = dict(topics)
-        self._home = Path(tempfile.mkdtemp(prefix="promisewatch-embedded-"))
-        self._process: ChildProcess | None = None
+        self._home = TemporaryFolder("embedded")
         self._bootstrap_server: str | None = None
 
     @property
@@ -41,37 +37,17 @@ class EmbeddedBroker:
         assert self._bootstrap_server is not None, "the broker has not been started"
         return self._bootstrap_server
 
-    @property
-    def pid(self) -> int:
-        assert self._process is not None, "the broker is not running"
-        return self._process.pid
-
     def start(self) -> None:
         """Start, and return once the topics are there. Raises BrokerUnavailable with the reason."""
         topics = [f"{name}:{partitions}" for name, partitions in self._topics.items()]
         command = [sys.executable, "-m", "promisewatch.brokers.embedded_server", *topics]
-        self._process = ChildProcess(command, self._home / "broker.log")
+        self._process = ChildProcess(command, self._home.path / "broker.log")
         self._process.wait_until(self._has_announced, self.name, START_TIMEOUT_S)
 
     def close(self) -> None:
         """End the broker; everything in it is gone."""
-        if self._process is not None:
-            self._process.end(END_PATIENCE_S)
-            self._process = None
-        shutil.rmtree(self._home, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._end(END_PATIENCE_S)
+        self._home.remove()
 
     def dropped(self) -> dict[tuple[str, int], int]:
         """(topic, partition) -> how many of its oldest records were dropped; empty if none were.

@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from promisewatch.brokers import ApacheKafka, BrokerChoice, EmbeddedBroker, choose_broker
 from promisewatch.brokers.embedded import PARTITIONS_MIN
+from promisewatch.brokers.folders import TemporaryFolder
 from promisewatch.demonstration.expected import expect
 from promisewatch.demonstration.feeder import Feeder
 from promisewatch.demonstration.lag import Lag
@@ -67,11 +66,11 @@ def play(options: Options, voice: Voice) -> Report:
     chosen = choose_broker(options.broker)
     voice.say(chosen.reason)
     week = write_week(options.seed)
-    folder = Path(tempfile.mkdtemp(prefix="promisewatch-demo-"))
+    folder = TemporaryFolder("demo")
     kept = True
     try:
         with open_broker(chosen.broker, source.topic) as broker:
-            scene = Scene(options, broker, source, book, week, folder, voice)
+            scene = Scene(options, broker, source, book, week, folder.path, voice)
             report = asyncio.run(scene.play())
         kept = bool(report.problems)
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or nobody reads what is printed any more
@@ -79,9 +78,10 @@ def play(options: Options, voice: Voice) -> Report:
         raise
     finally:
         if kept:
-            voice.say(f"logs and state of the worker and the notifier are kept in {folder}")
+            folder.keep()
+            voice.say(f"logs and state of the worker and the notifier are kept in {folder.path}")
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            folder.remove()
     return report
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from streams.emit import Outgoing
+from streams.health import Health
 from streams.store import MemoryStore
 
 
@@ -63,7 +64,8 @@ class FakeApp(SimpleNamespace):
     """What a partition handler needs of the app."""
 
     def __init__(self, clock: HandClock, store: MemoryStore) -> None:
-        super().__init__(clock=clock, store=store, settings=SimpleNamespace(changelog="the-changelog"))
+        settings = SimpleNamespace(changelog="the-changelog")
+        super().__init__(clock=clock, store=store, settings=settings, health=Health())
 
     def remember(self, partition: int, changes: Sequence[Outgoing], offset: int) -> None:
         self.store.write(partition, {c.key or b"": c.value for c in changes}, offset, 0)

@@ -1,7 +1,9 @@
 """Retries: which, how often, how long; side by side up to a bound; and cut short without losing track."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +12,7 @@ from agents.channels.webhook import WebhookChannel, WebhookSettings
 from agents.decisions import NotifyReason
 from agents.delivery import Deliverer, Patience, Report, RetryPolicy
 from schemas.errors import SettingsError
+from streams.health import Health
 from tests.agents.notifying import encode, of
 from tests.agents.receiver import KEYS, Receiver, receiving
 from tests.agents.test_decisions import breach
@@ -30,6 +33,7 @@ class HandTime:
     def __init__(self) -> None:
         self.now = 1_000.0
         self.pauses: list[float] = []
+        self.look: Callable[[], object] = lambda: None
 
     def __call__(self) -> float:
         return self.now
@@ -38,6 +42,7 @@ class HandTime:
         if seconds > 0:
             self.pauses.append(round(seconds, 3))
             self.now += seconds
+            self.look()
         await really_sleep(0)
 
 
@@ -220,6 +225,94 @@ async def test_a_cancellation_from_elsewhere_is_not_swallowed() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+class Watched:
+    """A health check over partitions with lag, asked whenever time has passed."""
+
+    BOUND = 300.0
+
+    def __init__(self, time: HandTime, partitions: int) -> None:
+        self.health = Health(self.BOUND, time)
+        self.health.observe(dict.fromkeys(range(partitions), 0), dict.fromkeys(range(partitions), 256))
+        self.verdicts: list[str] = []
+        time.look = lambda: self.verdicts.append(self.health.alive().reason)
+
+    def patience(self, partition: int = 0) -> Patience:
+        return Patience(lambda seconds: self.health.patient(partition, seconds))
+
+
+LONG = RetryPolicy(attempts_max=50, retry_max=7_200, wait_initial=1, wait_max=900, jitter=1, retry_after_max=900)
+
+
+@pytest.mark.parametrize(
+    "answer", [DOWN, Delivery(Failure.RATE_LIMITED, "HTTP 429", 900.0)], ids=["down", "Retry-After"]
+)
+async def test_retries_that_go_on_as_designed_are_no_standstill(time: HandTime, answer: Delivery) -> None:
+    """Each pause is three times what a standstill may last, and nobody must end the process for it."""
+    watched = Watched(time, 1)
+    report = await Deliverer(Scripted(*[answer] * 20), LONG, time).deliver(about("A"), watched.patience())
+    assert report is not None
+    assert max(time.pauses) == 900
+    assert sum(time.pauses) >= 7_200
+    assert set(watched.verdicts) == {"ok"}
+
+
+async def test_waiting_for_a_slot_while_the_other_side_is_left_alone_is_no_standstill(time: HandTime) -> None:
+    """Asked of the first for a quarter of an hour: the second rests in the only slot, the third queues for it."""
+
+    class Answering(Scripted):
+        async def deliver(self, message: Message) -> Delivery:
+            await really_sleep(0)  # an answer takes a moment, in which the others come
+            return await super().deliver(message)
+
+    watched = Watched(time, 3)
+    channel = Answering(Delivery(Failure.RATE_LIMITED, "HTTP 429", 900.0))
+    deliverer = Deliverer(channel, replace(LONG, attempts_max=1, concurrency=1), time)
+    three = [deliverer.deliver(about(name), watched.patience(partition)) for partition, name in enumerate("ABC")]
+    reports = await asyncio.gather(*three)
+    assert [report and report.last.failure for report in reports] == [Failure.RATE_LIMITED, None, None]
+    assert time.pauses == [900.0]
+    assert watched.verdicts == ["ok"]
+
+
+class Hanging(Scripted):
+    """A channel that breaks its word: the attempt about `hangs` never ends."""
+
+    async def deliver(self, message: Message) -> Delivery:
+        if message.event.data.subject == "hangs":
+            await asyncio.Event().wait()
+        return await super().deliver(message)
+
+
+async def test_an_attempt_that_never_ends_is_noticed_while_other_partitions_retries_go_on(time: HandTime) -> None:
+    """Their progress is not its own."""
+    watched = Watched(time, 2)
+    deliverer = Deliverer(Hanging(*[DOWN] * 20), LONG, time)
+    hanging = asyncio.create_task(deliverer.deliver(about("hangs"), watched.patience(0)))
+    await really_sleep(0)
+    assert await deliverer.deliver(about("B"), watched.patience(1)) is not None
+    assert watched.verdicts[-1].startswith("partition 0 has 256 records to read and no progress for ")
+    assert not [said for said in watched.verdicts if "partition 1" in said]
+    hanging.cancel()
+
+
+async def test_waiting_for_a_slot_that_never_comes_free_is_noticed(time: HandTime) -> None:
+    """Where attempts without end hold all slots, every partition stands still."""
+    watched = Watched(time, 2)
+    deliverer = Deliverer(Hanging(), replace(LONG, concurrency=1), time)
+    both = [
+        asyncio.create_task(deliverer.deliver(about(name), watched.patience(partition)))
+        for partition, name in enumerate(("hangs", "B"))
+    ]
+    for _ in range(10):
+        await really_sleep(0)
+    assert watched.health.alive().ok
+    time.now += watched.BOUND + 1
+    said = watched.health.alive().reason
+    assert re.findall(r"partition (\d) has", said) == ["0", "1"]
+    for task in both:
+        task.cancel()
 
 
 @pytest.mark.parametrize(

@@ -150,6 +150,18 @@ async def test_where_nobody_recognises_repetitions_only_what_surely_did_not_arri
     assert len(partition.producer.published(dlq(NOTIFICATIONS))) == 1
 
 
+async def test_a_partition_whose_deliveries_are_tried_again_says_so_to_the_health_check() -> None:
+    """Its position does not move meanwhile; the partition is named, since others do not move by it."""
+    partition = webhook_like(attempts_max=3)
+    partition.channel.answers["b"] = [Failure.SERVER_ERROR] * 2
+    rests: list[int] = []
+    partition.app.health.patient = lambda number, _seconds: rests.append(number)
+    partition.append(encode(breach()))
+    await partition.run()
+    assert len(rests) >= 3
+    assert set(rests) == {0}
+
+
 async def test_a_crash_tells_again_no_more_than_a_window() -> None:
     """Progress is recorded window by window, however many records came at once."""
     partition = webhook_like()

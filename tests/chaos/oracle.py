@@ -107,8 +107,17 @@ class World:
         return min((sent.event.time for _, _, sent in self._waiting if sent.event.time < self.now), default=self.now)
 
     def sentinels(self, subjects: Iterable[str], due: int) -> list[Sent]:
-        """One last broken promise per given subject, later than every other."""
-        sentinels = [self._sent("placed", subject, self.now, {"by_ms": due}) for subject in subjects]
+        """One last broken promise per given subject, later than every other; no other promise to it is broken, whenever
+        one looks.
+        """
+        sentinels = [
+            sent
+            for subject in subjects
+            for sent in (
+                self._sent("placed", subject, self.now, {"by_ms": due}),
+                self._sent("sent", subject, self.now, {"kind": "confirmation"}),
+            )
+        ]
         self.told.extend(sent.event for sent in sentinels)
         return sentinels
 

@@ -4,10 +4,9 @@
 
 import json
 import os
-import subprocess
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -16,9 +15,9 @@ from promisewatch.configuring import MASK, options, read
 from promisewatch.settings import PROCESSES, NotifierSettings, WorkerSettings
 from schemas.errors import SettingsError
 from schemas.exits import ExitCode
+from tests.cli.running import Run, promisewatch
 
 REQUIRED = {"PROMISEWATCH_BOOTSTRAP_SERVER": "broker:9092", "PROMISEWATCH_BOOK": "book.yaml"}
-Config = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -27,22 +26,18 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def config(promisewatch_command: Sequence[str]) -> Config:
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {**os.environ, **REQUIRED, **variables, "COLUMNS": "200"}
-        command = [*promisewatch_command, "config", *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
-
-    return run
+def config(*arguments: str, **variables: str) -> Run:
+    """What `promisewatch config` says under these variables."""
+    with mock.patch.dict(os.environ, {**REQUIRED, **variables}):
+        return promisewatch("config", *arguments)
 
 
-def settings_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    assert done.returncode == 0, done.stderr
-    return {each["name"]: (each["value"], each["source"]) for each in json.loads(done.stdout)["settings"]}
+def settings_of(done: Run) -> dict[str, Any]:
+    assert done.code == 0, done.err
+    return {each["name"]: (each["value"], each["source"]) for each in json.loads(done.out)["settings"]}
 
 
-def test_flags_win_over_the_environment_and_that_over_defaults(config: Config) -> None:
+def test_flags_win_over_the_environment_and_that_over_defaults() -> None:
     """And `config` says which of them each value in force comes from."""
     found = settings_of(
         config(
@@ -56,14 +51,14 @@ def test_flags_win_over_the_environment_and_that_over_defaults(config: Config) -
     assert found["store"] == ("rocksdb", "default")
 
 
-def test_an_empty_variable_counts_as_not_set(config: Config) -> None:
+def test_an_empty_variable_counts_as_not_set() -> None:
     """Orchestrators pass optional values as empty ones."""
     found = settings_of(config("notifier", "--output", "json", PROMISEWATCH_INSTANCE_ID="", PROMISEWATCH_STORE=""))
     assert found["instance_id"] == (None, "default")
     assert found["store"] == ("rocksdb", "default")
 
 
-def test_a_secret_is_shown_nowhere(config: Config, tmp_path: Path) -> None:
+def test_a_secret_is_shown_nowhere(tmp_path: Path) -> None:
     """Neither its value from the environment nor that from a file, in no format."""
     (tmp_path / "password").write_text("tiger-lily\n")
     sasl = {"PROMISEWATCH_SECURITY_PROTOCOL": "SASL_SSL", "PROMISEWATCH_SASL_USERNAME": "alice"}
@@ -73,10 +68,10 @@ def test_a_secret_is_shown_nowhere(config: Config, tmp_path: Path) -> None:
     ):
         for output in ("table", "json"):
             done = config("worker", "--output", output, **sasl, **secret)
-            assert done.returncode == 0, done.stderr
-            assert "tiger-lily" not in done.stdout + done.stderr
-            assert MASK in done.stdout
-        assert next(iter(secret)) in done.stdout
+            assert done.code == 0, done.err
+            assert "tiger-lily" not in done.out + done.err
+            assert MASK in done.out
+        assert next(iter(secret)) in done.out
 
 
 def test_a_secret_has_no_flag_of_its_own_and_no_representation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,12 +117,12 @@ def test_a_secret_has_no_flag_of_its_own_and_no_representation(monkeypatch: pyte
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_one_clear_message(
-    config: Config, arguments: list[str], variables: dict[str, str], code: int, message: str
+    arguments: list[str], variables: dict[str, str], code: int, message: str
 ) -> None:
     """What was found, what was expected, where; 2 where the command line is wrong, 78 where the environment is."""
     done = config("worker", *arguments, **variables)
-    assert (done.returncode, done.stdout) == (code, "")
-    assert done.stderr == f"promisewatch: {message}\n"
+    assert (done.code, done.out) == (code, "")
+    assert done.err == f"promisewatch: {message}\n"
 
 
 def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +138,7 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal.value.exit_code is ExitCode.USAGE
 
 
-def test_settings_of_other_commands_and_service_links_are_no_mistakes(config: Config) -> None:
+def test_settings_of_other_commands_and_service_links_are_no_mistakes() -> None:
     """One environment serves worker and notifier, and Kubernetes adds variables for Services by their names."""
     done = config(
         "worker",
@@ -153,8 +148,8 @@ def test_settings_of_other_commands_and_service_links_are_no_mistakes(config: Co
         PROMISEWATCH_PORT="tcp://10.0.0.1:6066",
         PROMISEWATCH_PORT_6066_TCP_ADDR="10.0.0.1",
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert config("worker", PROMISEWATCH_PORT="6066").returncode == 78
+    assert (done.code, done.err) == (0, "")
+    assert config("worker", PROMISEWATCH_PORT="6066").code == 78
 
 
 def test_the_generated_reference_is_up_to_date() -> None:

@@ -118,7 +118,7 @@ def test_metrics_tell_what_happened_and_their_number_does_not_grow_with_the_data
     worker.until("more breaches", lambda: worker.value("promise_breaches_total") == 440)
     samples = worker.samples()
     assert {(sample.name, tuple(sorted(sample.labels.items()))) for sample in samples} == before
-    assert {label for sample in samples for label in sample.labels} <= {*metrics.LABELS, "le"}
+    assert {label for sample in samples for label in sample.labels} <= {*metrics.Label, "le"}
     wrong = [sample for sample in samples for value in sample.labels.values() if re.search(r"(order|event)-\d", value)]
     assert not wrong
     assert worker.value("promise_dead_letters_total") == 44

@@ -135,20 +135,26 @@ def test_a_due_equal_to_the_instant_is_still_open(database: duckdb.DuckDBPyConne
     assert Verdict(HANDED_OVER_WHEN_DUE, "kept", HANDED_OVER_WHEN_DUE) in truth(database, EARLIER[0]).values()
 
 
-def test_order_and_duplicates_change_no_verdict(
-    in_order: Verdicts, shared_data: Path, tmp_path: Path, rng: random.Random
-) -> None:
-    """Shuffled within an hour and with every tenth event sent twice, the verdicts are the same."""
+def shuffle(recording: Path, folder: Path, rng: random.Random) -> tuple[Path, int]:
+    """The recording with every event up to an hour late and every tenth one twice, and how many lines that gives."""
     arrivals = []
-    with gzip.open(shared_data / EVENTS, "rt") as file:
+    with gzip.open(recording, "rt") as file:
         for line in file:
             at = datetime.fromisoformat(json.loads(line)["occurred_at"]).timestamp()
             copies = 2 if rng.random() < 0.1 else 1
             arrivals += [(at + rng.uniform(0, 3600), line) for _ in range(copies)]
     arrivals.sort()
-    shuffled = tmp_path / "shuffled.jsonl"
+    shuffled = folder / "shuffled.jsonl"
     shuffled.write_text("".join(line for _, line in arrivals))
-    assert len(arrivals) > 48_000
+    return shuffled, len(arrivals)
+
+
+def test_order_and_duplicates_change_no_verdict(
+    in_order: Verdicts, shared_data: Path, tmp_path: Path, rng: random.Random
+) -> None:
+    """Shuffled within an hour and with every tenth event sent twice, the verdicts are the same."""
+    shuffled, count = shuffle(shared_data / EVENTS, tmp_path, rng)
+    assert count > 48_000
     assert backtest(shuffled, AS_OF) == in_order
 
 

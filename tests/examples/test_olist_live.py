@@ -4,14 +4,11 @@ Without the shared data or without Apache Kafka these tests are skipped, visibly
 """
 
 import asyncio
-import gzip
 import json
-import os
 import random
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +20,21 @@ from aiokafka.errors import KafkaError
 
 from promisewatch.brokers import ApacheKafka
 from promisewatch.demonstration.processes import Child
-from schemas.errors import BrokerUnavailable
 from schemas.topics import BREACHES, OUTCOMES
+from tests.brokers import apache_kafka
 from tests.cli.running import promisewatch
-from tests.examples.test_olist import AS_OF, BOOK, EARLIER, EVENTS, Verdict, Verdicts, database, milliseconds, truth
+from tests.examples.test_olist import (
+    AS_OF,
+    BOOK,
+    EARLIER,
+    EVENTS,
+    Verdict,
+    Verdicts,
+    database,
+    milliseconds,
+    shuffle,
+    truth,
+)
 
 __all__ = ["database"]
 
@@ -39,16 +47,8 @@ GROUP = "promisewatch"
 @pytest.fixture
 def broker() -> Iterator[ApacheKafka]:
     """Apache Kafka for one test: the names of the output topics are fixed."""
-    own = ApacheKafka()
-    try:
-        own.start()
-    except BrokerUnavailable as error:
-        own.close()
-        if os.environ.get("REQUIRE_KAFKA") == "1":
-            raise
-        pytest.skip(f"no Apache Kafka (REQUIRE_KAFKA=1 makes this an error): {error}")
-    yield own
-    own.close()
+    with apache_kafka() as broker:
+        yield broker
 
 
 def play(broker: ApacheKafka, folder: Path, recording: Path, as_of: str) -> None:
@@ -155,15 +155,7 @@ def test_shuffled_within_an_hour_and_with_duplicates_the_final_verdicts_are_the_
     rng: random.Random,
 ) -> None:
     """Arrival order and repetition change nothing that remains."""
-    arrivals = []
-    with gzip.open(shared_data / EVENTS, "rt") as file:
-        for line in file:
-            at = datetime.fromisoformat(json.loads(line)["occurred_at"]).timestamp()
-            copies = 2 if rng.random() < 0.1 else 1
-            arrivals += [(at + rng.uniform(0, 3600), line) for _ in range(copies)]
-    arrivals.sort()
-    shuffled = tmp_path / "shuffled.jsonl"
-    shuffled.write_text("".join(line for _, line in arrivals))
+    shuffled, _ = shuffle(shared_data / EVENTS, tmp_path, rng)
     play(broker, tmp_path, shuffled, AS_OF)
     assert final(asyncio.run(read(broker.bootstrap_server, OUTCOMES))) == settled(truth(database, AS_OF))
 

@@ -137,11 +137,13 @@ def test_the_steps_of_the_image_give_a_program_without_development_packages(open
     assert "worker" in run(str(built / "bin" / "promisewatch"), "--help")
     assert "--state-dir" in run(str(built / "bin" / "promisewatch"), "worker", "--help")
     script = (
-        "import importlib.util, agents.detect, agents.notify, promisewatch.running, promisewatch.settings, rocksdict;"
+        "import importlib.util, agents.detect, agents.notify, promises.detector, promisewatch.running, rocksdict;"
         "dev = ('pytest', 'hypothesis', 'mypy', 'duckdb', 'pandas', 'ruff');"
-        "print(agents.detect.__file__, [name for name in dev if importlib.util.find_spec(name)])"
+        "print(agents.detect.__file__, promises.detector.__file__);"
+        "print([name for name in dev if importlib.util.find_spec(name)])"
     )
-    where, found = run(str(built / "bin" / "python"), "-c", script).split(maxsplit=1)
+    where, core, found = run(str(built / "bin" / "python"), "-c", script).split(maxsplit=2)
     assert Path(where).is_relative_to(built)
+    assert core.endswith(".so"), "the core of the image is compiled"
     assert found.strip() == "[]"
     assert list(built.rglob("agents/__pycache__/detect*.pyc")), "compiled already: the root file system is read-only"

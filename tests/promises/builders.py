@@ -36,6 +36,8 @@ CONFIRM = """
    expect: {event: message.sent, where: {kind: confirmation}}, release: {event: order.cancelled}}
 """
 
+SLOT = "- {id: visit, when: {event: visit.made}, due: {field: slot}, expect: {event: visit.done}}"
+
 _ids = itertools.count(1)
 
 
@@ -47,6 +49,11 @@ def book(promises: str = CONFIRM) -> Book:
 def at(text: str) -> int:
     """UTC milliseconds of a local time in Amsterdam, `2026-04-24 17:59:59`."""
     return local_to_ms(datetime.fromisoformat(text), AMSTERDAM)
+
+
+OPENED = at("2026-05-04 10:00")
+DUE = OPENED + 15 * MINUTE
+"""When an order of these tests is placed, and by when `CONFIRM` promises its confirmation."""
 
 
 def fact(event: str, time: str | int, fact_id: str | None = None, /, **data: object) -> Fact:

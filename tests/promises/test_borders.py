@@ -1,12 +1,12 @@
 """Every border has one function and one test. Flip `<=` and `<` in `promises/borders.py` and one of these goes red."""
 
-import pytest
-
 from promises import borders
 from tests.promises.builders import (
     CONFIRM,
     DAY,
+    DUE,
     MINUTE,
+    OPENED,
     Partition,
     at,
     book,
@@ -17,14 +17,6 @@ from tests.promises.builders import (
     placed,
     start,
 )
-
-OPENED = at("2026-05-04 10:00")
-DUE = OPENED + 15 * MINUTE
-
-
-@pytest.fixture
-def partition() -> Partition:
-    return Partition(book())
 
 
 def test_fulfilled_at_the_deadline_counts_as_kept(partition: Partition) -> None:

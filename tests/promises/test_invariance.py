@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.facts import Fact
-from tests.promises.builders import CONFIRM, MINUTE, Partition, at, book, kinds
+from tests.promises.builders import CONFIRM, MINUTE, OPENED, Partition, book, kinds
 
-OPENED = at("2026-05-04 10:00")
 BOOK = book(
     CONFIRM
     + """

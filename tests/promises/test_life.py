@@ -5,8 +5,11 @@ import pytest
 from tests.promises.builders import (
     CONFIRM,
     DAY,
+    DUE,
     HOUR,
     MINUTE,
+    OPENED,
+    SLOT,
     Partition,
     at,
     book,
@@ -18,18 +21,9 @@ from tests.promises.builders import (
     start,
 )
 
-OPENED = at("2026-05-04 10:00")
-DUE = OPENED + 15 * MINUTE
-
 EARLY = """
 - {id: handover, when: {event: payment.approved}, due: {within: 1h}, expect: {event: parcel.handed, early: true}}
 """
-SLOT = "- {id: visit, when: {event: visit.made}, due: {field: slot}, expect: {event: visit.done}}"
-
-
-@pytest.fixture
-def partition() -> Partition:
-    return Partition(book())
 
 
 def breached(partition: Partition) -> Partition:

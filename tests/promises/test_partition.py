@@ -13,10 +13,12 @@ from tests.promises.builders import (
     ALWAYS,
     CONFIRM,
     DAY,
+    DUE,
     HOUR,
     MINUTE,
+    OPENED,
+    SLOT,
     Partition,
-    at,
     book,
     cancelled,
     confirmed,
@@ -25,15 +27,6 @@ from tests.promises.builders import (
     placed,
     start,
 )
-
-OPENED = at("2026-05-04 10:00")
-DUE = OPENED + 15 * MINUTE
-SLOT = "- {id: visit, when: {event: visit.made}, due: {field: slot}, expect: {event: visit.done}}"
-
-
-@pytest.fixture
-def partition() -> Partition:
-    return Partition(book())
 
 
 def test_the_frontier_never_goes_back(partition: Partition) -> None:

@@ -101,7 +101,7 @@ WHEN, DUE, EXPECT = "{event: order.placed}", "{within: 4h}", "{event: parcel.del
         ("holidays: NL", "add: 2026-02-03", "11:57: found '2026-02-03', expected a list"),
         ("holidays: NL", "add: [2026-02-03], remove: [2026-02-03]", "11:80: 2026-02-03 is both added and removed"),
         ("holidays: NL", "timezone: Mars/Olympus", "11:62: unknown time zone 'Mars/Olympus', expected an IANA name such as Europe/Amsterdam"),
-        ("holidays: NL", "closed: [sun]", "11:52: unknown key 'closed'; expected one of days, hours, holidays, add, remove, timezone"),
+        ("holidays: NL", "closed: [sun]", "11:52: unknown key 'closed'; expected one of days, hours, holidays, add, remove, timezone; a newer promisewatch may know it"),
         # identity
         ("- id: p\n", "- id: ''\n", "13:7: found '', expected text"),
         ("- id: p\n", "- id: 12\n", "13:7: found 12, expected text (put it in quotes)"),

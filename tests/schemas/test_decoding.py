@@ -133,6 +133,90 @@ def test_an_event_that_cannot_be_used_is_refused_with_a_reason_and_a_message(dec
 
 
 @pytest.mark.parametrize(
+    ("changes", "reason", "message"),
+    [
+        ({"id": "x" * 501}, "unreadable_id", f"id 'id': found '{'x' * 56}..., expected at most 500 characters, not 501"),
+        ({"id": 10**500}, "unreadable_id", f"id 'id': found 1{'0' * 56}..., expected at most 500 characters, not 501"),
+        ({"order_id": "x" * 1_000_000}, "unreadable_key", f"key 'order_id': found '{'x' * 56}..., expected at most 500 characters, not 1000000"),
+        ({"id": "a\x1fb"}, "unreadable_id", "id 'id': found 'a\\x1fb', expected text without control characters"),
+        ({"order_id": "A\x00"}, "unreadable_key", "key 'order_id': found 'A\\x00', expected text without control characters"),
+        ({"order_id": "\x1b[2J"}, "unreadable_key", "key 'order_id': found '\\x1b[2J', expected text without control characters"),
+        ({"order_id": "A\r\nx: y"}, "unreadable_key", "key 'order_id': found 'A\\r\\nx: y', expected text without control characters"),
+        ({"order_id": "A\x9b"}, "unreadable_key", "key 'order_id': found 'A\\x9b', expected text without control characters"),
+        ({"at": "x" * 5_000_000}, "unreadable_time", f"time 'at': found '{'x' * 40}'... (5000000 characters), expected an RFC 3339 instant"),
+        ({"at": f"2026-04-24T17:59:59.{'0' * 50}Z"}, "unreadable_time", f"time 'at': found '2026-04-24T17:59:59.{'0' * 20}'... (71 characters), expected an RFC 3339 instant"),
+        ({"type": ["x" * 5_000_000]}, "unreadable_type", f"type 'type': found ['{'x' * 55}..., expected text"),
+    ],
+)  # fmt: skip
+def test_what_names_an_event_or_a_subject_is_short_and_plain(decode, changes, reason, message):
+    """It is a record's key and part of published ids, where U+001F separates; it is shown on terminals and in headers.
+
+    Were U+001F taken, subject "A" with id "B\\x1fshop\\x1fC" and subject "A\\x1fshop\\x1fB" with id "C" would share ids.
+    """
+    with pytest.raises(EventError) as refusal:
+        decode(raw(**changes))
+    assert (refusal.value.reason, str(refusal.value)) == (reason, message)
+
+
+@pytest.mark.parametrize("name", ["x" * 500, "é\u00a0ø", "客戶 42", "\U0001f4e6-7", "a\u200db", "a'b\"c\\d"])
+def test_any_other_text_is_an_id_and_a_subject(decode, name):
+    """Spaces, signs without a shape and every script included."""
+    found = decode(raw(id=name, order_id=name))
+    assert (found.fact.id, found.subject.value) == (name, name)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (b"1e400", None), (b"NaN", None), (b"-Infinity", None), (b"0x10", None), (b"01", None), (b'"\\ud800"', None),
+        (b"-0", 0), (b"-0.0", 0), (b"1.0", 1), (b"18446744073709551616", 2**64), (b"1e308", 1e308), (b'"\\u0000"', "\x00"),
+        (b"1" + b"0" * 400, ...), (b'"' + b"x" * 501 + b'"', ...), (b"[" * 500 + b"]" * 500, ...), (b'"' + b"x" * 500 + b'"', "x" * 500),
+    ],
+    ids=lambda written: repr(written)[:20],
+)  # fmt: skip
+def test_a_condition_meets_any_value_that_json_can_write(decode, written, kept):
+    """What is no JSON (None here) is refused, what could be of any size (...) is as if it were not there."""
+    event = raw(type="told", kind="?").replace(b'"?"', written)
+    if kept is None:
+        with pytest.raises(EventError) as refusal:
+            decode(event)
+        assert refusal.value.reason == "bad_json"
+    else:
+        assert decode(event).fact.data == ({} if kept is ... else {"kind": kept})
+
+
+def test_of_members_written_twice_the_last_counts_for_every_reader(decode):
+    """As in JavaScript, Python and orjson: `feed` keys the record by the same subject under which it is judged."""
+    event = b'{"id":"1","type":"told","at":"2026-04-24T17:59:59Z","order_id":"A","kind":"x","id":"2","order_id":"B","kind":"mail"}'
+    found = decode(event)
+    assert (found.fact.id, found.subject.value, found.fact.data) == ("2", "B", {"kind": "mail"})
+    plain = json.loads(event)
+    assert (found.fact.id, found.subject.value) == (plain["id"], plain["order_id"])
+    twice = raw(speed="next", to={"country": "NL"}).replace(b'"NL"}', b'"NL"}, "to": {}')
+    assert "to.country" not in decode(twice).fact.data, "the last object counts whole, it is not merged"
+
+
+@pytest.mark.parametrize(
+    ("at", "ms"),
+    [
+        ("0001-01-01T00:00:00Z", -62_135_596_800_000), ("0001-01-01T00:00:00", -62_135_597_972_000),
+        ("0001-01-01T00:00:00+02:00", -62_135_604_000_000), ("1583-01-01T00:00:00Z", -12_212_553_600_000),
+        ("9999-12-31T23:59:60-23:59", 253_402_387_139_999), ("2016-12-31T23:59:60Z", 1_483_228_799_999),
+        ("-9999-01-01T00:00:00Z", None), ("0000-01-01T00:00:00Z", None), ("10000-01-01T00:00:00Z", None),
+        ("2026-04-24T24:00:00Z", None), ("2026-04-24T00:00:61Z", None), ("2026-02-29T00:00:00Z", None), ("1777053599000", None),
+    ],
+)  # fmt: skip
+def test_a_time_is_in_the_years_1_to_9999_and_on_the_clock(decode, at, ms):
+    """A leap second is the last millisecond before; 24:00 is no instant of RFC 3339, nor is a number."""
+    if ms is not None:
+        assert decode(raw(at=at)).fact.time == ms
+        return
+    with pytest.raises(EventError) as refusal:
+        decode(raw(at=at))
+    assert refusal.value.reason == "unreadable_time"
+
+
+@pytest.mark.parametrize(
     "event",
     [
         b'{"id":"\xff"}',
@@ -141,8 +225,23 @@ def test_an_event_that_cannot_be_used_is_refused_with_a_reason_and_a_message(dec
         b'{"order_id":' + b"[" * 100_000,
         b'{"id":"e1","at":1e999}',
         b"\xff\xfe{}",
+        raw().decode().encode("utf-16"),
+        b"\xef\xbb\xbf" + raw(),
+        raw(id="?").replace(b'"?"', b"1" * 5_000),
+        raw(note="?").replace(b'"?"', b'"\\ud800"'),
     ],
-    ids=["not utf-8", "lone surrogate", "deep objects", "deep lists", "infinite number", "utf-16"],
+    ids=[
+        "not utf-8",
+        "lone surrogate",
+        "deep objects",
+        "deep lists",
+        "infinite number",
+        "utf-16 mark",
+        "utf-16",
+        "byte order mark",
+        "endless number",
+        "lone surrogate where nobody looks",
+    ],
 )
 def test_hostile_bytes_are_bad_json_not_a_crash(decode, event):
     """Whatever a producer sends, the worker goes on."""
@@ -168,6 +267,7 @@ def test_a_due_that_can_be_read_or_is_absent_passes_as_it_is_written(decode, end
         ("tomorrow", "due 'slot.end': found 'tomorrow', expected an RFC 3339 instant such as 2026-04-24T17:59:59+02:00"),
         ("2026-02-30", "due 'slot.end': found '2026-02-30', expected an RFC 3339 instant such as 2026-04-24T17:59:59+02:00"),
         (1745500000, "due 'slot.end': found 1745500000, expected an RFC 3339 instant or a date"),
+        ("2026-05-01T10:00:00." + "0" * 100 + "Z", "due 'slot.end': found '2026-05-01T10:00:00.00000000000000000000'... (121 characters), expected an RFC 3339 instant"),
         (["2026-05-01"], "due 'slot.end': found ['2026-05-01'], expected an RFC 3339 instant or a date"),
     ],
 )  # fmt: skip

@@ -42,11 +42,21 @@ def test_a_worker_needs_these_topics_with_these_settings():
         "segment.ms": "3600000",
         "min.cleanable.dirty.ratio": "0.1",
         "max.compaction.lag.ms": "86400000",
+        "max.message.bytes": "8388608",
     }
     assert required["promisewatch.notifications"]["cleanup.policy"] == "compact"
     assert required["promisewatch.breaches"] == {"cleanup.policy": "delete", "retention.ms": "2592000000"}
     assert required["promisewatch.outcomes"] == {"cleanup.policy": "delete", "retention.ms": "-1"}
-    assert required["shop.events.dlq"] == {"cleanup.policy": "delete", "retention.ms": "2592000000"}
+    assert required["shop.events.dlq"] == {
+        "cleanup.policy": "delete", "retention.ms": "2592000000", "max.message.bytes": "8388608",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "letters"), [(1_048_588, "8388608"), (7_340_033, "8388609"), (8 << 20, "9437184")])
+def test_a_dead_letter_topic_takes_whatever_its_source_takes_and_the_letters_headers(source, letters):
+    """An event that fits into its topic must not be the one that cannot be put aside."""
+    specs = topics.required(("shop.events",), "promisewatch", event_bytes={"shop.events": source})
+    assert {spec.name: spec.configs.get("max.message.bytes") for spec in specs}["shop.events.dlq"] == letters
 
 
 def test_metric_names_and_labels_do_not_change():

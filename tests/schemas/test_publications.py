@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from schemas.encoding import encode_event, encode_outcome
 from schemas.facts import Fact
 from schemas.instants import parse_instant
 from schemas.publications import (
@@ -27,8 +28,6 @@ from schemas.publications import (
     Publication,
     Retracted,
     decode_event,
-    encode_event,
-    encode_outcome,
 )
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "json"
@@ -56,7 +55,7 @@ def publication(kind, status, /, **more):
         "breached_at": DUE,
         "revision": 1,
         "expected": "parcel.delivered",
-        "facts": (PAID, PLACED),
+        "facts": (PLACED, PAID),
         "explain": "Order A-17 was due on Saturday.",
         "timezone": "Europe/Amsterdam",
     }

@@ -1,6 +1,7 @@
 """Transactional emit on Apache Kafka: all or nothing, and one writer a partition."""
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from promisewatch.brokers import ApacheKafka
+from schemas.errors import TopicsError
 from streams.emit import Outgoing, PartitionProducer
 from streams.offsets import LogOffsets
 from streams.restore import restore
@@ -100,6 +102,38 @@ async def test_many_and_large_records_are_split_into_batches(kafka: ApacheKafka,
     await one.write({events: [Outgoing(b"k", value) for value in values]}, changelog, [Outgoing(b"k", b"1")])
     await one.stop()
     assert await read_all(kafka.bootstrap_server, events) == values
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+async def test_a_record_larger_than_its_topic_takes_is_written_as_small_as_it_came(
+    kafka: ApacheKafka, unique: Unique, transactional: bool
+) -> None:
+    """3 MB that a producer had compressed below the limit of 1 MB fit as a dead letter too; headers may be null."""
+    events, changelog = unique("events"), unique("changelog")
+    await create(kafka.bootstrap_server, events, changelog)
+    one = producer(kafka.bootstrap_server, unique("id") if transactional else None)
+    await one.start()
+    large = b"not json " * 350_000
+    letters = [
+        Outgoing(None, b"a", (("h", None),)),
+        Outgoing(b"k", large, (("h", b""), ("é", b"\xff"))),
+        Outgoing(b"k", b"b"),
+    ]
+    assert await one.write({events: letters}, changelog, [Outgoing(b"k", b"1")]) == 0
+    await one.stop()
+    assert await read_all(kafka.bootstrap_server, events) == [b"a", large, b"b"]
+
+
+async def test_a_record_that_its_topic_does_not_take_is_told_with_the_topic(kafka: ApacheKafka, unique: Unique) -> None:
+    """No restart mends that: somebody has to raise the topic's limit. Nothing of the transaction is to be seen."""
+    events, changelog = unique("events"), unique("changelog")
+    await create(kafka.bootstrap_server, events, changelog)
+    one = producer(kafka.bootstrap_server, unique("id"))
+    await one.start()
+    with pytest.raises(TopicsError, match=rf"{events} takes no record as large .* expected a larger max.message.bytes"):
+        await one.write({events: [Outgoing(b"k", os.urandom(2_000_000))]}, changelog, [Outgoing(b"k", b"1")])
+    await one.stop()
+    assert await read_all(kafka.bootstrap_server, changelog) == []
 
 
 async def test_without_transactions_the_same_records_arrive(kafka: ApacheKafka, unique: Unique) -> None:

@@ -4,6 +4,8 @@ import inspect
 
 import aiokafka
 import faust
+from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.producer.transaction_manager import TransactionManager
 from faust.stores import base
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -53,3 +55,14 @@ def test_the_consumer_takes_isolation_and_wait_before_it_starts() -> None:
     source = inspect.getsource(aiokafka.AIOKafkaConsumer.start)
     assert "self._isolation_level" in source
     assert "self._fetch_max_wait_ms" in source
+
+
+async def test_a_refused_transaction_is_told_where_we_look_for_it() -> None:
+    """`streams.emit` waits for it beside the acknowledgements, which then never come."""
+    manager = TransactionManager("id", 1_000)
+    manager.set_pid_and_epoch(1, 0)
+    manager.begin_transaction()
+    waiter = manager._transaction_waiter
+    assert not waiter.done()
+    manager.error_transaction(TopicAuthorizationFailedError({"t"}))
+    assert isinstance(waiter.exception(), TopicAuthorizationFailedError)

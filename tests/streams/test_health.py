@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from schemas import metrics
 from schemas.errors import SettingsError
 from streams.health import Health
 from streams.http import HttpServer
@@ -75,6 +76,41 @@ def test_waiting_for_the_broker_is_not_punished(time: HandTime, health: Health) 
         after(time, health, BOUND - 1)
         health.progressed()
         assert health.alive().ok
+
+
+def test_a_rest_on_purpose_is_no_standstill_and_what_comes_after_it_has_the_whole_bound(
+    time: HandTime, health: Health
+) -> None:
+    """Also when it began before the partition was looked at for the first time. The metric tells the standstill."""
+    health.patient(0, 2 * BOUND)
+    for _ in range(3):
+        health.observe({0: 5}, {0: 9})
+        after(time, health, BOUND)
+        assert health.alive().ok
+    health.patient(0, 0)
+    after(time, health, BOUND)
+    health.observe({0: 5}, {0: 9})
+    assert health.alive().ok
+    assert metrics.STALLED.labels(partition="0")._value.get() == 4 * BOUND
+    after(time, health, 1)
+    assert health.alive() == (False, "partition 0 has 4 records to read and no progress for 301 s")
+
+
+def test_one_partitions_patience_does_not_cover_for_another(time: HandTime, health: Health) -> None:
+    """Retries here must not hide a delivery there that never ends."""
+    health.observe({0: 5, 1: 5}, {0: 9, 1: 9})
+    after(time, health, BOUND + 1)
+    health.patient(0, 60)
+    assert health.alive() == (False, "partition 1 has 4 records to read and no progress for 301 s")
+
+
+def test_a_rest_that_was_shortened_by_nobody_is_as_long_as_the_longest(time: HandTime, health: Health) -> None:
+    """Many deliveries of a partition rest side by side."""
+    health.observe({0: 5}, {0: 9})
+    health.patient(0, 2 * BOUND)
+    health.patient(0, 1)
+    after(time, health, 2 * BOUND)
+    assert health.alive().ok
 
 
 def test_rebalancing_and_restoring_with_progress_are_not_punished(time: HandTime, health: Health) -> None:

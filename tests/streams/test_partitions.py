@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
+from streams import partitions
 from streams.partitions import PartitionHandler, Partitions
 
 
@@ -170,3 +172,19 @@ async def test_reading_starts_at_the_handlers_positions() -> None:
     one.feed(5, 0, 3)
     await settle()
     assert await one.partitions.start_positions() == {TP("events", 0): 0, TP("events", 5): 3}
+
+
+async def test_a_timer_whose_write_fails_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever failed, also the broker's silence: what it was about to publish would otherwise never be."""
+    one = Fixture()
+    await one.partitions.open({0})
+    ended: list[tuple[str, BaseException]] = []
+    monkeypatch.setattr(partitions, "end_process", lambda where, error: ended.append((where, error)))
+
+    async def fail() -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(one.handlers[0], "tick", fail)
+    with pytest.raises(TimeoutError):
+        await one.partitions.tick()
+    assert [(where, type(error)) for where, error in ended] == [("timer", TimeoutError)]

@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from confluent_kafka.admin import (
     AclOperation,
     AclPermissionType,
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
     ResourcePatternType,
     ResourceType,
 )
@@ -120,6 +124,14 @@ def run(
     )
 
 
+def run_all(
+    command: Sequence[str], all_arguments: Sequence[Sequence[str]], variables: Mapping[str, str]
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run several commands side by side; their results in the same order."""
+    with ThreadPoolExecutor(len(all_arguments)) as pool:
+        return list(pool.map(lambda arguments: run(command, arguments, variables), all_arguments))
+
+
 def event(run: str, number: int) -> str:
     at = dt.datetime.now(dt.UTC).isoformat()
     return json.dumps({"id": f"{run}-e{number}", "order": f"{run}-o{number}", "type": "placed", "at": at})
@@ -158,16 +170,16 @@ def test_every_client_gets_in(
         monkeypatch.setenv(name, each)
     made = run(promisewatch_command, ["topics", "create", "--partitions", "1", "--app-id", source], {})
     assert made.returncode in {0, 1}, made.stderr  # 1: an earlier way has made the shared topics
-    recording = tmp_path / "events.jsonl"
-    recording.write_text("".join(event(source, number) + "\n" for number in range(3)))
-    fed = run(promisewatch_command, ["feed", "--no-markers", str(recording)], {})
-    assert fed.returncode == 0, fed.stderr
     state = ["--state-dir", str(tmp_path / "state")]
     worker = Child("worker", ["worker", "--app-id", source, *state], tmp_path)
     notifier = Child("notifier", ["notifier", "--state-dir", str(tmp_path / "told")], tmp_path)
     try:
         worker.start()
         notifier.start()
+        recording = tmp_path / "events.jsonl"
+        recording.write_text("".join(event(source, number) + "\n" for number in range(3)))
+        fed = run(promisewatch_command, ["feed", "--no-markers", str(recording)], {})
+        assert fed.returncode == 0, fed.stderr
         assert len(breaches(secure.broker, source, 3)) == 3, worker.last_words()
         deadline = time.monotonic() + 60
         while "PROMISE BROKEN" not in notifier.out.read_text() and time.monotonic() < deadline:
@@ -191,8 +203,13 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 def commands(folder: Path) -> list[list[str]]:
     recording = folder / "events.jsonl"
     recording.write_text(event("x", 1) + "\n")
-    state = ["--state-dir", str(folder / "state"), "--http-port", "off"]
-    return [["worker", *state], ["notifier", *state], ["topics"], ["feed", str(recording)]]
+    member = ["--http-port", "off", "--state-dir"]
+    return [
+        ["worker", *member, str(folder / "state")],
+        ["notifier", *member, str(folder / "told")],
+        ["topics"],
+        ["feed", str(recording)],
+    ]
 
 
 @pytest.mark.parametrize("way", ["PLAIN", "SCRAM-SHA-512"])
@@ -202,9 +219,9 @@ def test_wrong_credentials_end_every_command_with_one_message(
     """At once, not after retries without end; what is wrong is not shown."""
     variables = {**secure.variables(way), "PROMISEWATCH_BOOK": str(tmp_path / "book.yaml")}
     del variables["PROMISEWATCH_SASL_PASSWORD_FILE"]
-    for command in commands(tmp_path):
-        done = run(promisewatch_command, command, {**variables, "PROMISEWATCH_SASL_PASSWORD": "wrong-guess"})
-        assert "refuses" in (message := refused(done)), command
+    variables["PROMISEWATCH_SASL_PASSWORD"] = "wrong-guess"
+    for done in run_all(promisewatch_command, commands(tmp_path), variables):
+        assert "refuses" in (message := refused(done)), done.args
         assert "'alice'" in message
         assert "wrong-guess" not in done.stderr
 
@@ -215,8 +232,8 @@ def test_a_broker_that_cannot_prove_who_it_is_is_not_trusted(
     """Its certificate is not vouched for: no password is sent there."""
     variables = {**secure.variables("SCRAM-SHA-512"), "PROMISEWATCH_BOOK": str(tmp_path / "book.yaml")}
     del variables["PROMISEWATCH_SSL_CAFILE"]
-    for command in commands(tmp_path)[:3]:
-        assert "cannot prove who it is" in refused(run(promisewatch_command, command, variables))
+    for done in run_all(promisewatch_command, commands(tmp_path)[:3], variables):
+        assert "cannot prove who it is" in refused(done)
 
 
 def grant(secure: Secure, kind: ResourceType, name: str, operation: AclOperation) -> None:
@@ -227,14 +244,17 @@ def grant(secure: Secure, kind: ResourceType, name: str, operation: AclOperation
 
 
 def test_a_missing_permission_is_told_by_name(
-    secure: Secure, source: str, tmp_path: Path, promisewatch_command: list[str]
+    secure: Secure, source: str, tmp_path: Path, promisewatch_command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """First for topics, then for the group, then for writing: each ends with 78, none is retried for ever."""
+    """First for topics, then for the group, for writing in transactions, and for what is published: each ends with
+    78, none is retried for ever, and whoever has all of them goes on where the others stopped.
+    """
     book = {"PROMISEWATCH_BOOK": str(tmp_path / "book.yaml"), "PROMISEWATCH_APP_ID": source}
     alice, bob = secure.variables("PLAIN") | book, secure.variables("PLAIN") | book
     bob["PROMISEWATCH_SASL_USERNAME"] = "bob"
     run(promisewatch_command, ["topics", "create", "--partitions", "1"], alice)
-    worker = ["worker", "--state-dir", str(tmp_path / "state"), "--http-port", "off"]
+    # Static, as in Kubernetes: whoever comes back under its name does not wait for the session of who ended before.
+    worker = ["worker", "--state-dir", str(tmp_path / "state"), "--http-port", "off", "--instance-id", "one"]
     message = refused(run(promisewatch_command, worker, bob))
     assert "gives user 'bob' no permission for a topic" in message
     assert source in message
@@ -242,6 +262,49 @@ def test_a_missing_permission_is_told_by_name(
     assert "no permission for the consumer group" in refused(run(promisewatch_command, worker, bob))
     grant(secure, ResourceType.GROUP, "*", AclOperation.READ)
     assert "no permission for the transactional ids" in refused(run(promisewatch_command, worker, bob))
+    grant(secure, ResourceType.TRANSACTIONAL_ID, "*", AclOperation.WRITE)
+    grant(secure, ResourceType.TOPIC, topics.changelog(source), AclOperation.WRITE)
+    producer = Producer({"bootstrap.servers": secure.broker.bootstrap_server, "log_level": 0})
+    producer.produce(source, event(source, 1))
+    assert producer.flush(30) == 0
+    message = refused(run(promisewatch_command, worker, bob))
+    assert f"no permission for a topic {topics.BREACHES}" in message
+
+    for name, each in alice.items():
+        monkeypatch.setenv(name, each)
+    allowed = Child("worker", worker, tmp_path)
+    allowed.start()
+    try:
+        assert len(breaches(secure.broker, source, 1)) == 1, allowed.last_words()
+    finally:
+        allowed.stop()
+
+
+def test_a_missing_permission_to_mend_is_told_with_topic_and_operation(
+    secure: Secure, source: str, tmp_path: Path, promisewatch_command: list[str]
+) -> None:
+    """Reading settings is one permission, changing them another; what may not be changed stays as it is."""
+    book = {"PROMISEWATCH_BOOK": str(tmp_path / "book.yaml"), "PROMISEWATCH_APP_ID": source}
+    alice, bob = secure.variables("PLAIN") | book, secure.variables("PLAIN") | book
+    bob["PROMISEWATCH_SASL_USERNAME"] = "bob"
+    run(promisewatch_command, ["topics", "create", "--partitions", "1"], alice)
+    letters = ConfigResource(
+        ResourceType.TOPIC,
+        topics.dlq(source),
+        incremental_configs=[ConfigEntry("retention.ms", "777", incremental_operation=AlterConfigOpType.SET)],
+    )
+    admin = AdminClient({"bootstrap.servers": secure.broker.bootstrap_server})
+    admin.incremental_alter_configs([letters])[letters].result()
+    for operation in (AclOperation.READ, AclOperation.DESCRIBE_CONFIGS):
+        grant(secure, ResourceType.TOPIC, "*", operation)
+    done = run(promisewatch_command, ["topics", "mend", "--output", "json"], bob)
+    found = {topic["topic"]: topic for topic in json.loads(done.stdout)["topics"]}
+    (problem,) = found[topics.dlq(source)]["problems"]
+    assert problem.startswith("retention.ms: found 777, expected ")
+    assert problem.endswith("not changed: user 'bob' has no permission AlterConfigs on the topic")
+    assert done.returncode == 78
+    done = run(promisewatch_command, ["topics", "mend", "--output", "json"], alice)
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_plain_producer_is_not_let_in_by_the_secure_listener(secure: Secure) -> None:
