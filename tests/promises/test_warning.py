@@ -63,15 +63,3 @@ def test_nothing_is_announced_twice() -> None:
     p.frontier(OPENED + HOUR + 1)
     p.restart()
     assert p.frontier(OPENED + HOUR + 2) == []
-
-
-def test_what_stands_still_is_not_at_risk() -> None:
-    """Waiting for the customer; once that is over by itself, it is."""
-    text = """
-- {id: p, when: {event: o}, due: {within: 2h}, expect: {event: f}, warn: [50%],
-   pause: {event: wait, until: go, max: 90m}}
-"""
-    p = Partition(book(text))
-    p.learn(fact("o", OPENED, "o"), fact("wait", OPENED + 30 * MINUTE))
-    assert p.frontier(OPENED + 2 * HOUR) == []
-    assert [one.warn for one in p.frontier(OPENED + 2 * HOUR + 1)] == ["50%"]

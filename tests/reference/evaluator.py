@@ -126,7 +126,9 @@ def verdict(book: Book, cycle: Cycle, frontier: int) -> Judged:
 
 
 def warnings(book: Book, cycle: Cycle, frontier: int) -> list[tuple[str, int, int]]:
-    """For each due there was, what was still to come when it was set, and the latest of what had passed already."""
+    """For each due there was, what was still to come when it was set, and the latest of what had passed already; of
+    several warnings at one instant the last by its text.
+    """
     found = []
     endings = [cycle.fulfilled_at, cycle.released_at, cycle.broken_at]
     end = min([frontier, *(instant for instant in endings if instant is not None)])
@@ -139,7 +141,8 @@ def warnings(book: Book, cycle: Cycle, frontier: int) -> list[tuple[str, int, in
             for text in cycle.promise.get("warn", [])
         ]
         passed = sorted(one for one in instants if one[0] <= since)[-1:]
-        for instant, text in [*passed, *(one for one in instants if one[0] > since)]:
+        to_come = dict(sorted(one for one in instants if one[0] > since))
+        for instant, text in [*passed, *to_come.items()]:
             if max(instant, since) < min(until, end, due):
                 found.append((text, instant, due))
     return sorted(set(found))
