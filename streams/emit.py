@@ -10,8 +10,8 @@ and checkpoint, each awaited: a crash in between can publish twice under one id.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import IllegalOperation, MessageSizeTooLargeError
@@ -33,9 +33,6 @@ GZIP = 1
 
 RECORD_OVERHEAD = 80
 """Bytes a record takes besides key, value and headers; an upper bound of Kafka's format."""
-
-
-T = TypeVar("T")
 
 
 class Outgoing(NamedTuple):
@@ -103,7 +100,7 @@ class PartitionProducer:
 
     def _refusal(self) -> BaseException | None:
         """Why the transaction cannot go on, if it cannot."""
-        waiter = self._transactions._transaction_waiter if self._transactional_id else None  # noqa: SLF001 -- likewise
+        waiter = self._transactions._transaction_waiter if self._transactional_id else None  # noqa: SLF001 -- where aiokafka keeps it
         return waiter.exception() if waiter is not None and waiter.done() and not waiter.cancelled() else None
 
     async def _write(
@@ -118,11 +115,9 @@ class PartitionProducer:
             sent = []
         posted = (changelog, await self._post(changelog, changes))
         # Every future is awaited: aiokafka's commit would go through although a batch had been refused.
-        if not transactional:
-            return (await _acknowledged([posted]))[-1]
-        refused = self._transactions._transaction_waiter  # noqa: SLF001 -- where aiokafka keeps a refusal
-        last = (await _unless(refused, _acknowledged([*sent, posted])))[-1]
-        await self._producer.commit_transaction()
+        last = (await _acknowledged([*sent, posted]))[-1]
+        if transactional:
+            await self._producer.commit_transaction()
         return last
 
     async def _post(self, topic: str, records: Iterable[Outgoing]) -> list[tuple[asyncio.Future[Any], int]]:
@@ -173,21 +168,6 @@ def _drop_what_is_refused(producer: Any) -> None:
         accumulator._batches.clear()  # noqa: SLF001 -- as told above
 
     manager.error_transaction = refuse_with_batches
-
-
-async def _unless(refused: asyncio.Future[Any], acknowledged: Coroutine[Any, Any, T]) -> T:
-    """Wait for what is to be acknowledged, or raise what `refused` holds.
-
-    A transaction that its coordinator refuses, say for want of a permission, leaves aiokafka's batches waiting on.
-    """
-    work = asyncio.ensure_future(acknowledged)
-    try:
-        await asyncio.wait({work, refused}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            refused.result()
-        return await work
-    finally:
-        work.cancel()
 
 
 async def _acknowledged(sent: Sequence[tuple[str, list[tuple[asyncio.Future[Any], int]]]]) -> list[int | None]:

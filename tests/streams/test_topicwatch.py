@@ -20,9 +20,11 @@ def watch() -> TopicWatch:
 
 
 def test_a_topic_that_is_still_the_same_is_nothing_to_tell(watch: TopicWatch) -> None:
-    """However often it is looked at, also when the cluster cannot say at times."""
+    """However often it is looked at, also when the cluster cannot say at times; and its first id is remembered."""
     for identities in ({"orders": OURS}, {}, {"orders": OURS, "app-records-changelog": Identity(8, "id-2")}):
         watch.look(identities)
+    with pytest.raises(StateError, match="id id-1"):
+        watch.look({"orders": Identity(8, "id-2")})
 
 
 def test_a_topic_with_other_partitions_ends_the_process(watch: TopicWatch) -> None:
@@ -55,3 +57,5 @@ def test_a_topic_that_stays_away_ends_the_process(watch: TopicWatch) -> None:
 def test_an_id_that_nobody_knows_says_nothing(before: str | None, now: str | None) -> None:
     """Brokers before Apache Kafka 3.1 do not tell ids to us, and state of earlier versions holds none."""
     same_topic("orders", before, now)
+    with pytest.raises(StateError, match="orders was recreated"):
+        same_topic("orders", "id-1", "id-2")
