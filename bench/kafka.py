@@ -8,6 +8,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from bench.stream import Stream
 from promises.partition import CHECKPOINT_KEY
 from promisewatch.brokers import ApacheKafka
 from schemas import topics
@@ -53,6 +54,13 @@ class Broker:
         path = self.folder / f"{topic}.yaml"
         path.write_text(text)
         return path
+
+    def shop(self, name: str, events: int) -> str:
+        """Make a topic filled with so many of the web shop's events, dated from now on; return its name."""
+        topic = unique(name)
+        self.create(topic)
+        self.fill(topic, Stream(int(time.time() * 1_000)).events(events))
+        return topic
 
     def fill(self, topic: str, events: Iterable[tuple[bytes, bytes]]) -> int:
         """Produce events to a topic, partitioned as Java's producer would; return how many."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from bench import runs
 from bench.kafka import Broker, unique
 from bench.parts import burst
 from bench.results import Part, finish
-from bench.stream import Stream
 
 EVENTS = 200_000
 LINES_SHOWN = 15
@@ -73,9 +71,7 @@ class Profile:
 
 def read(broker: Broker, events: int, profile: Profile) -> None:
     """Sample the worker over a filled topic."""
-    topic, app_id = unique("shop.events"), unique("profiled")
-    broker.create(topic)
-    broker.fill(topic, Stream(int(time.time() * 1_000)).events(events))
+    topic, app_id = broker.shop("shop.events", events), unique("profiled")
     file = broker.folder / f"{app_id}.samples"
     with runs.running_worker(broker, broker.book(topic), topic, app_id, profile=file) as contender:
         runs.until(lambda: broker.committed(app_id, topic) >= events, contender)

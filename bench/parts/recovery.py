@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import time
 from datetime import datetime
 
 from bench import runs
@@ -11,7 +10,6 @@ from bench.contenders import faust_table
 from bench.kafka import Broker, unique
 from bench.processes import Contender, module
 from bench.results import Goal, Part, count, finish, interleaved, median, median_ratio
-from bench.stream import Stream
 from promises.partition import CHECKPOINT_KEY
 from schemas.topics import changelog
 
@@ -24,9 +22,7 @@ OURS, STOCK = "promisewatch worker", "stock Faust table"
 def measure(broker: Broker, size: float = 1.0, rounds: int | None = None) -> Part:
     """Write a changelog with a worker, then recover it again and again; Faust recovers a copy of its records."""
     load, events, rounds = os.getloadavg()[0], int(EVENTS * size), rounds or 3
-    topic, app_id = unique("recovery.events"), unique("recovery")
-    broker.create(topic)
-    broker.fill(topic, Stream(int(time.time() * 1_000)).events(events))
+    topic, app_id = broker.shop("recovery.events", events), unique("recovery")
     book = broker.book(topic)
     with runs.running_worker(broker, book, topic, app_id) as contender:
         runs.until(lambda: broker.committed(app_id, topic) >= events, contender)

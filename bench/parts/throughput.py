@@ -1,12 +1,10 @@
 """Events a second of one worker, against three others on the same events."""
 
 import os
-import time
 
 from bench import runs
-from bench.kafka import Broker, unique
+from bench.kafka import Broker
 from bench.results import Goal, Part, count, finish, interleaved, median, median_ratio
-from bench.stream import Stream
 
 OURS, FAUST, BARE, QUIX = "promisewatch worker", "Faust agent and table", "aiokafka and msgspec", "Quix Streams"
 INTERPRETED = "promisewatch worker, core not compiled"
@@ -17,9 +15,7 @@ EVENTS = 300_000
 def measure(broker: Broker, size: float = 1.0, rounds: int | None = None) -> Part:
     """Everyone reads the same topic; those that are slow read less of it."""
     load, events, rounds = os.getloadavg()[0], int(EVENTS * size), rounds or 3
-    topic = unique("shop.events")
-    broker.create(topic)
-    broker.fill(topic, Stream(int(time.time() * 1_000)).events(events))
+    topic = broker.shop("shop.events", events)
     found = interleaved(
         rounds,
         {

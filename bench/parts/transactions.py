@@ -1,12 +1,10 @@
 """What exactly-once costs: the worker with transactions against the same without."""
 
 import os
-import time
 
 from bench import runs
-from bench.kafka import Broker, unique
+from bench.kafka import Broker
 from bench.results import Part, count, finish, interleaved, median, median_ratio
-from bench.stream import Stream
 
 EVENTS = 200_000
 WITH, WITHOUT = "transactions", "--no-transactions"
@@ -15,9 +13,7 @@ WITH, WITHOUT = "transactions", "--no-transactions"
 def measure(broker: Broker, size: float = 1.0, rounds: int | None = None) -> Part:
     """Both read the same topic."""
     load, events, rounds = os.getloadavg()[0], int(EVENTS * size), rounds or 3
-    topic = unique("shop.events")
-    broker.create(topic)
-    broker.fill(topic, Stream(int(time.time() * 1_000)).events(events))
+    topic = broker.shop("shop.events", events)
     found = interleaved(
         rounds,
         {
