@@ -14,6 +14,7 @@ from mode.utils.objects import cached_property
 from streams.clock import Clock, SteadyClock, SystemClock
 from streams.emit import Outgoing, PartitionProducer
 from streams.failure import end_process
+from streams.headernames import accept_every_header_name
 from streams.health import Health, HealthWatch
 from streams.intake import BatchConsumer, BatchTopic, BatchTransport
 from streams.offsets import LogOffsets
@@ -103,6 +104,10 @@ class BatchApp(faust.App):
         """Bring the local store up to what was just committed to the changelog, up to `offset`."""
         written = {change.key: change.value for change in changes if change.key is not None}
         self.store.write(partition, written, offset, SystemClock().now_ms())
+
+    def done(self, batches: Sequence[Any]) -> None:
+        """Make room for more: the application is through with these batches."""
+        self.batch_consumer.done(batches)
 
     @cached_property
     def steady_clock(self) -> SteadyClock:
@@ -195,6 +200,7 @@ def build_app(
     `beat`, if given, is called every `settings.tick_interval` while partitions are open.
     """
     made_folder(settings.state_dir)
+    accept_every_header_name()
     app = _faust_app(settings)
     app.settings = settings
     app.clock = app.steady_clock
@@ -205,7 +211,7 @@ def build_app(
     app.offsets = LogOffsets(settings.client)
     app.store = MemoryStore() if settings.store == "memory" else RocksStore(settings.state_dir / settings.table)
     opening = Opening(app, open_partition)
-    app.partitions = Partitions(settings.topic, opening.handlers, lambda count: app.batch_consumer.in_hand(-count))
+    app.partitions = Partitions(settings.topic, opening.handlers, app.done)
     app.tables.add(
         PartitionTable(app, name=settings.table, changelog=settings.changelog, partitions=settings.partitions)
     )

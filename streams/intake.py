@@ -11,7 +11,7 @@ Touches of Faust 0.15 internals, held by tests/streams/test_faust_contract.py: `
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, cast
 
 import faust
@@ -21,6 +21,8 @@ from mode.utils.futures import notify
 
 FETCH_WAIT_SECONDS = 0.25
 """How long one fetch call may wait: bounds how late a position that moved without records is noticed."""
+BYTES_IN_HAND_MAX = 64 << 20
+"""Keys and values that wait for the application before nothing more is fetched: large events are few at a time."""
 
 
 class Fetched(dict[Any, Any]):
@@ -33,9 +35,13 @@ class Fetched(dict[Any, Any]):
 
 
 class BatchMessage(ConsumerMessage):
-    """A fetched batch: `value` is the list of records (maybe empty), `next_offset` what comes after them."""
+    """A fetched batch: `value` is the list of records (maybe empty), `next_offset` what comes after them.
+
+    `size` are the bytes of their keys and values.
+    """
 
     next_offset: int
+    size: int
 
     def on_final_ack(self, consumer: Any) -> bool:
         """Release the message; offsets are not acknowledged here."""
@@ -91,6 +97,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._delivered: dict[TP, int] = {}
         self._in_hand = 0
+        self._bytes_in_hand = 0
         self._room = asyncio.Event()
         self._room.set()
 
@@ -122,8 +129,9 @@ class BatchConsumer(driver.Consumer):
                 continue
             self._delivered[tp] = position
             self._read_offset[tp] = position - 1
-            self.in_hand(len(batch))
-            yield tp, self._batch_message(tp, batch, position, generation)
+            message = self._batch_message(tp, batch, position, generation)
+            self._account(len(batch), message.size)
+            yield tp, message
             if self.suspend_flow.is_set():
                 return
 
@@ -145,12 +153,19 @@ class BatchConsumer(driver.Consumer):
             generation_id=generation,
         )
         message.next_offset = position
+        message.size = sum(len(record.value or b"") + len(record.key or b"") for record in batch)
         return message
 
-    def in_hand(self, change: int) -> None:
-        """Count records handed to the application (negative: done) and pause fetching when there are too many."""
-        self._in_hand = max(0, self._in_hand + change)
-        if self._in_hand > self.app.records_in_hand_max:
+    def done(self, batches: Sequence[BatchMessage]) -> None:
+        """Take note of batches that the application is through with; fetching goes on when there is room again."""
+        for batch in batches:
+            self._account(-len(batch.value or b""), -batch.size)
+
+    def _account(self, records: int, size: int) -> None:
+        """Count what is handed to the application (negative: done), and pause fetching when it is too much."""
+        self._in_hand = max(0, self._in_hand + records)
+        self._bytes_in_hand = max(0, self._bytes_in_hand + size)
+        if self._in_hand > self.app.records_in_hand_max or self._bytes_in_hand > BYTES_IN_HAND_MAX:
             self._room.clear()
         else:
             self._room.set()
@@ -186,7 +201,7 @@ class BatchConsumer(driver.Consumer):
         await super().on_partitions_revoked(revoked)
         await self.app.partitions.close()
         self._delivered.clear()
-        self.in_hand(-self._in_hand)
+        self._account(-self._in_hand, -self._bytes_in_hand)
 
 
 class BatchTransport(driver.Transport):

@@ -63,9 +63,9 @@ class Partitions:
         self,
         topic: str,
         open_handlers: Callable[[set[int]], Awaitable[dict[int, PartitionHandler]]],
-        done: Callable[[int], None],
+        done: Callable[[Sequence[Any]], None],
     ) -> None:
-        """Serve `topic`; `open_handlers` makes handlers for owned partitions, `done` is told of finished records."""
+        """Serve `topic`; `open_handlers` makes handlers for owned partitions, `done` is told of finished batches."""
         self.topic = topic
         self._open_handlers = open_handlers
         self._done = done
@@ -94,7 +94,7 @@ class Partitions:
         """Take a batch from the agent."""
         lane = self.lanes.get(message.tp.partition)
         if lane is None:
-            self._done(len(message.value))
+            self._done([message])
             return
         lane.waiting.append(message)
         if lane.task is None:
@@ -105,11 +105,10 @@ class Partitions:
             while lane.waiting:
                 async with lane.lock:
                     batches, lane.waiting = lane.waiting, []
-                    count = sum(len(batch.value) for batch in batches)
                     records, next_offset = _unseen(batches, lane.handler.next_offset)
                     if next_offset > lane.handler.next_offset:
                         await lane.handler.process(records, next_offset)
-                    self._done(count)
+                    self._done(batches)
         except BaseException as error:  # an unknown failure is no reason to go on with half a batch
             end_process("processing a batch", error)
             raise
@@ -148,8 +147,8 @@ class Partitions:
 
     async def _settle(self, lanes: list[Lane]) -> None:
         for lane in lanes:
-            self._done(sum(len(batch.value) for batch in lane.waiting))
-            lane.waiting.clear()
+            self._done(lane.waiting)
+            lane.waiting = []
             lane.handler.hurry()
         for lane in lanes:
             async with lane.lock:

@@ -2,6 +2,7 @@
 byte by byte.
 """
 
+import asyncio
 import base64
 import json
 import signal
@@ -24,6 +25,7 @@ from schemas.instants import format_instant
 from schemas.markers import marker_headers
 from tests.chaos.cluster import PARTITIONS
 from tests.cli.running import promisewatch
+from tests.streams.headernames import name, send_named
 
 pytestmark = pytest.mark.kafka
 
@@ -133,7 +135,8 @@ def test_hostile_events_of_any_size_and_compression_are_dead_letters_and_the_res
     """The source takes 8 MiB, so its dead letter topic is made to take more.
 
     5 MB that are an event are judged, 5 MB that are none arrive in the dead letters, and so does what a producer had
-    compressed below its topic's limit. Local state that is damaged then is read again from the changelog.
+    compressed below its topic's limit. An event under a header whose name is no text is judged. Local state that is
+    damaged then is read again from the changelog.
     """
     run = unique("hostile")[:60]
     noise = base64.b64encode(rng.randbytes(LARGE * 3 // 4))
@@ -153,9 +156,11 @@ def test_hostile_events_of_any_size_and_compression_are_dead_letters_and_the_res
             one.send([*hostile, *large.get(compression, [])], compression, HEADERS)
             note = noise.decode() if compression in large else ""
             one.send([placed(f"{run}-{compression}", note=note)], compression)
+        named = f"{run}-named"
+        asyncio.run(send_named(one.server, one.topic, 0, placed(named), name(b"\xff\xfe")))
         one.mark(1)
-        one.broken(orders)
-        sent = one.read(one.topic, lambda found: len(found) >= bad + len(orders) + PARTITIONS)
+        one.broken({*orders, named})
+        sent = one.read(one.topic, lambda found: len(found) >= bad + len(orders) + 1 + PARTITIONS)
         values = {(message.partition(), message.offset()): message for message in sent}
         letters = one.read(topics.dlq(one.topic), lambda found: len(found) >= bad)
         assert len(letters) == bad

@@ -60,8 +60,8 @@ class Fixture:
         self.handlers = {partition: Handler() for partition in owned}
         return dict(self.handlers)
 
-    def finish(self, count: int) -> None:
-        self.done += count
+    def finish(self, batches: Any) -> None:
+        self.done += sum(len(batch.value) for batch in batches)
 
     def feed(self, partition: int, first: int, count: int) -> None:
         records = [SimpleNamespace(offset=offset) for offset in range(first, first + count)]
