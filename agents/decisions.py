@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.publications import Breached, FulfilledLate, Retracted
+from schemas.publications import AtRisk, Breached, FulfilledLate, Retracted
 
 MEMORY_FORMAT = 1
 
@@ -16,6 +16,8 @@ class NotifyReason(StrEnum):
     FIRST_BREACH = "first_breach"
     BROKEN_AGAIN = "broken_again"
     """A breach after an earlier one of the same cycle was taken back."""
+    AT_RISK = "at_risk"
+    """Not broken yet: whoever works on it can still keep it."""
     FULFILLED_LATE = "fulfilled_late"
     RETRACTED = "retracted"
     ALREADY_HANDLED = "already_handled"
@@ -33,7 +35,7 @@ class NotifyReason(StrEnum):
 class Memory(msgspec.Struct, array_like=True):
     """What the notifier remembers about one cycle: every event seen with its outcome, the highest revision, and
     whether somebody has been told. `failed` has the events that could not be delivered, with the offset at which they
-    were read then: at a higher one they are a redrive.
+    were read then: at a higher one they are a redrive. `risks` are those events that only warned.
     """
 
     format: int
@@ -41,6 +43,7 @@ class Memory(msgspec.Struct, array_like=True):
     revision: int
     told: bool
     failed: dict[str, int] = msgspec.field(default_factory=dict)
+    risks: list[str] = msgspec.field(default_factory=list)
 
 
 class Decision(NamedTuple):
@@ -50,8 +53,8 @@ class Decision(NamedTuple):
     reason: NotifyReason
 
 
-def decide(
-    event: Breached | FulfilledLate | Retracted,
+def decide(  # noqa: PLR0911 - a return a reason
+    event: Breached | FulfilledLate | Retracted | AtRisk,
     memory: Memory | None,
     breached_ms: int,
     now_ms: int,
@@ -59,7 +62,8 @@ def decide(
     *,
     offset: int = 0,
 ) -> Decision:
-    """Decide about one event: `breached_ms` is when the promise was broken, `max_age_ms` how old news may be.
+    """Decide about one event: `breached_ms` is when the promise was broken (of a warning: is due), `max_age_ms` how old
+    news may be.
 
     `offset` is where the event was read: one that could not be delivered is tried again when it comes once more.
     """
@@ -68,6 +72,8 @@ def decide(
             return Decision(False, NotifyReason.ALREADY_HANDLED)
         if event.data.revision < memory.revision:
             return Decision(False, NotifyReason.OUTDATED)
+    if isinstance(event, AtRisk):
+        return Decision(False, NotifyReason.TOO_OLD) if now_ms > breached_ms else Decision(True, NotifyReason.AT_RISK)
     told = memory is not None and memory.told
     if isinstance(event, Retracted):
         return Decision(True, NotifyReason.RETRACTED) if told else Decision(False, NotifyReason.NEVER_TOLD)
@@ -77,7 +83,7 @@ def decide(
         return Decision(True, NotifyReason.FULFILLED_LATE) if wanted else Decision(False, NotifyReason.NEVER_TOLD)
     if now_ms - breached_ms > max_age_ms:
         return Decision(False, NotifyReason.TOO_OLD)
-    again = memory is not None and any(other != event.id for other in memory.events)
+    again = memory is not None and any(other != event.id for other in memory.events if other not in memory.risks)
     return Decision(True, NotifyReason.BROKEN_AGAIN if again else NotifyReason.FIRST_BREACH)
 
 
@@ -89,9 +95,10 @@ def remember(
     *,
     told: bool | None,
     failed_at: int | None = None,
+    risk: bool = False,
 ) -> Memory:
     """Return the memory with one more event. `told` None leaves whether somebody knows as it was; `failed_at` is the
-    offset of an event that could not be delivered.
+    offset of an event that could not be delivered; `risk`: it only warned.
     """
     before = memory or Memory(MEMORY_FORMAT, {}, 0, False)
     failed = {event: offset for event, offset in before.failed.items() if event != event_id}
@@ -103,10 +110,11 @@ def remember(
         max(before.revision, revision),
         before.told if told is None else told,
         failed,
+        [*before.risks, event_id] if risk and event_id not in before.risks else before.risks,
     )
 
 
 def forget(memory: Memory, event_id: str) -> Memory:
     """Return the memory without one event: what was intended and never begun has not happened."""
     events = {event: outcome for event, outcome in memory.events.items() if event != event_id}
-    return Memory(MEMORY_FORMAT, events, memory.revision, memory.told, memory.failed)
+    return Memory(MEMORY_FORMAT, events, memory.revision, memory.told, memory.failed, memory.risks)

@@ -199,7 +199,8 @@ class DetectPartition:
             key, mode = publication.subject.encode(), core.mode(publication)
             if publication.kind != "outcome":
                 breaches.append(Outgoing(key, encode_event(publication, now, mode), EVENT_HEADERS))
-            outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
+            if publication.kind != "at_risk":
+                outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
         changes = [Outgoing(key, value) for key, value in batch.changes.items()]
         if self._topic_id is not None:
             changes.append(Outgoing(TOPIC_KEY, self._topic_id))
@@ -231,7 +232,8 @@ class DetectPartition:
         statuses: Counter[tuple[str, str]] = Counter()
         breaches: dict[tuple[str, str], list[Publication]] = {}
         for publication in batch.publications:
-            statuses[publication.promise, publication.status] += 1
+            if publication.kind != "at_risk":
+                statuses[publication.promise, publication.status] += 1
             if publication.kind == "breached":
                 breaches.setdefault((publication.promise, publication.severity), []).append(publication)
         for (promise, status), count in statuses.items():

@@ -28,7 +28,7 @@ from schemas.errors import StateError
 from schemas.facts import CONTROL
 from schemas.instants import format_instant, parse_instant
 from schemas.notifications import Notification, encode_notification, record_key
-from schemas.publications import Event, Outcome, decode_event
+from schemas.publications import AtRisk, Event, Outcome, decode_event
 from schemas.topics import BREACHES, NOTIFICATIONS, dlq
 from streams.app import BatchApp, StreamSettings, build_app
 from streams.deadletters import dead_letter
@@ -92,10 +92,19 @@ class Task:
             # Where nobody recognises a repetition, nothing that may have arrived is offered for a redrive.
             self.outcome = "unknown" if failure.ambiguous and not idempotent else "failed"
 
+    def intent(self) -> Memory:
+        """Return what is to be remembered of the cycle while the delivery is under way."""
+        event = self.item.event
+        risk = isinstance(event, AtRisk)
+        return remember(self.before, event.id, 0, "intended", told=None if risk else True, risk=risk)
+
     def memory(self) -> Memory:
         """Return what is to be remembered of the cycle from now on."""
         event, told = self.item.event, None
-        if self.decision.reason is NotifyReason.INTERRUPTED:
+        risk = isinstance(event, AtRisk)
+        if risk:
+            pass  # nobody is told by it that a promise is broken
+        elif self.decision.reason is NotifyReason.INTERRUPTED:
             told = True
         elif self.report is not None:
             failure, good_news = self.report.last.failure, self.decision.reason is NotifyReason.RETRACTED
@@ -106,7 +115,9 @@ class Task:
             elif failure.ambiguous and not good_news:
                 told = True
         failed_at = self.item.record.offset if self.outcome == "failed" else None
-        return remember(self.before, event.id, event.data.revision, self.outcome, told=told, failed_at=failed_at)
+        return remember(
+            self.before, event.id, event.data.revision, self.outcome, told=told, failed_at=failed_at, risk=risk
+        )
 
 
 class NotifyPartition:
@@ -220,10 +231,7 @@ class NotifyPartition:
             return
         if not self._channel.idempotent:
             # Without this record a crash after the delivery would deliver once more.
-            intents = [
-                Outgoing(task.key, _encode(remember(task.before, task.item.event.id, 0, "intended", told=True)))
-                for task in outgoing
-            ]
+            intents = [Outgoing(task.key, _encode(task.intent())) for task in outgoing]
             await self._write([self._notification(task) for task in outgoing], [], [], intents)
         await asyncio.gather(*(self._deliver_one(task) for task in outgoing))
 

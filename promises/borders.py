@@ -30,6 +30,11 @@ def within_skew(time: int, opened_at: int, skew_ms: int) -> bool:
     return time >= opened_at - skew_ms
 
 
+def may_pause(time: int, due: int) -> bool:
+    """Whether a pause may still start. At the due it is too late: what it was to wait for is due now."""
+    return time < due
+
+
 def released_first(released_at: int, fulfilled_at: int) -> bool:
     """Whether the release ended the promise before the fulfilment came. At one instant the fulfilment wins."""
     return released_at < fulfilled_at

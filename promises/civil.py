@@ -35,6 +35,11 @@ def date_of(day: int) -> date:
     return date.fromordinal(min(max(day + _EPOCH_ORDINAL, 1), date.max.toordinal()))
 
 
+def nearest_instant(instant: int) -> int:
+    """The instant itself, or the nearest that RFC 3339 can write."""
+    return min(max(instant, INSTANT_MIN), INSTANT_MAX)
+
+
 class Civil:
     """One IANA zone. Offsets are remembered by UTC day, so that a conversion is a look-up and some arithmetic."""
 
@@ -42,6 +47,7 @@ class Civil:
         self.name = name
         self.zone = ZoneInfo(name)
         self._offsets: dict[int, int | None] = {}
+        self._starts: dict[int, int] = {}
 
     def local(self, instant: int) -> tuple[int, int]:
         """(day, milliseconds after midnight) that the clock on the wall shows at a UTC instant."""
@@ -62,19 +68,35 @@ class Civil:
         """The last millisecond of a day: its end is 24:00, which already belongs to the next."""
         return self.instant(day + 1, 0) - 1
 
+    def has_day(self, day: int) -> bool:
+        """Whether there was such a day: a zone that changed sides of the date line skipped one."""
+        if self._steady_offset(day) is not None and self._steady_offset(day) == self._steady_offset(day - 1):
+            return True
+        return self.local(self.instant(day, 0))[0] == day
+
     def _steady_offset(self, utc_day: int) -> int | None:
         """The offset in force during a whole UTC day, None if it changes in it."""
         try:
             return self._offsets[utc_day]
         except KeyError:
             pass
+        # No zone's clocks change twice within a day: the same offset at both ends is that of all the day.
+        starts, ends = self._offset_from(utc_day), self._offset_from(utc_day + 1)
         if len(self._offsets) >= DAYS_REMEMBERED_MAX:
             self._offsets.clear()
-        start = utc_day * DAY_MS
-        seen = {self._offset_at(start), self._offset_at(start + DAY_MS // 2), self._offset_at(start + DAY_MS - 1)}
-        steady = seen.pop() if len(seen) == 1 else None
-        self._offsets[utc_day] = steady
+        self._offsets[utc_day] = steady = starts if starts == ends else None
         return steady
+
+    def _offset_from(self, utc_day: int) -> int:
+        """The offset with which a UTC day begins."""
+        try:
+            return self._starts[utc_day]
+        except KeyError:
+            pass
+        if len(self._starts) >= DAYS_REMEMBERED_MAX:
+            self._starts.clear()
+        self._starts[utc_day] = offset = self._offset_at(utc_day * DAY_MS)
+        return offset
 
     def _offset_at(self, instant: int) -> int:
         instant = min(max(instant, DAY_MIN * DAY_MS), DAY_MAX * DAY_MS)

@@ -110,7 +110,7 @@ def caught_up(cycle: Cycle, fired: Verdict) -> Cycle:
 
 
 def awaits_fire(cycle: Cycle, stored_as: bytes, checkpoint: borders.Moment) -> bool:
-    """Whether a timer still has to look at this cycle's due."""
+    """Whether a timer still has to look at this cycle's due (of cycles of the whole language: whether it is open)."""
     return cycle.status == OPEN and not borders.published((cycle.fire, stored_as), checkpoint)
 
 
@@ -118,5 +118,8 @@ def wake(cycles: list[Cycle], stored_as: bytes, checkpoint: borders.Moment) -> i
     """The next instant at which a timer has to do with one of these cycles (at least one)."""
     soonest = _NEVER
     for cycle in cycles:
-        soonest = min(soonest, cycle.fire if awaits_fire(cycle, stored_as, checkpoint) else cycle.expires)
+        if cycle.general is not None:
+            soonest = min(soonest, cycle.general.next_at)
+        else:
+            soonest = min(soonest, cycle.fire if awaits_fire(cycle, stored_as, checkpoint) else cycle.expires)
     return soonest

@@ -12,9 +12,12 @@ import msgspec
 
 from promises import borders
 from promises.cycles import awaits_fire, caught_up, changes, count, open_cycle, standing, wake
+from promises.general import Scene, bring_up, concerned, concerns, refuse_opening
 from promises.publishing import publication
+from promises.retiring import retire
 from promises.rules import Family, Plan, Rule, Rules
 from promises.steps import Bounds, Step, Work
+from promises.terms import Clan
 from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
 from schemas.book_model import Book
 from schemas.errors import EventError
@@ -60,7 +63,7 @@ class Detector:
         Raises EventError if the fact opens a promise whose due cannot be told, or is one too many; StateError if the
         record needs a promise version that the book has lost.
         """
-        plan = self.rules.plan(subject.key, fact.type)
+        plan = self._plan(subject, fact)
         if plan is None:
             return _unchanged(record, ("irrelevant" if fact.type in self.rules.types else "unknown_type",))
         known = record.facts if record is not None else []
@@ -79,11 +82,7 @@ class Detector:
 
         runs = record.cycles.copy() if record is not None else []
         work = Work(subject, stored_as, known, after, bounds, runs, [], [])
-        if held is None:
-            counts = self._add(work, plan, fact, counted)
-        else:
-            counts = self._replace(work, plan, held, fact, counted)
-        if not counts:
+        if not self._bring_up(work, plan, held, fact, counted):
             return _unchanged(record, tuple(counted) or ("irrelevant",))
         if not runs and held is None and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier):
             return _unchanged(record, (*counted, "too_old"))
@@ -96,25 +95,38 @@ class Detector:
             timer = min(timers) if timers else None
         return Step(changed, True, work.publications, timer, tuple(counted))
 
-    def fire(self, subject: Subject, stored_as: bytes, record: Record, checkpoint: borders.Moment, upto: int) -> Step:
-        """Do what the timers owe a subject at instants up to and including `upto`, which the frontier has passed.
+    def fire(
+        self,
+        subject: Subject,
+        stored_as: bytes,
+        record: Record,
+        checkpoint: borders.Moment,
+        upto: int,
+        *,
+        known_since: int = 0,
+        frontier: int | None = None,
+    ) -> Step:
+        """Do what the timers owe a subject at instants up to and including `upto`, which the `frontier` has passed.
 
-        Breaches are published and leave no trace in the record: the checkpoint says that they were. Cycles that have
-        expired, and facts that nothing needs any more, leave the record.
+        Breaches of simple promises are published and leave no trace in the record: the checkpoint says that they were.
+        Cycles that have expired, and facts that nothing needs any more, leave the record.
         """
-        bounds = Bounds(upto, upto, 0, checkpoint)
+        bounds = Bounds(upto, upto, known_since, checkpoint)
         work = Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
+        clans = self.rules.clans
         for cycle in record.cycles:
-            if cycle.fire <= upto and awaits_fire(cycle, stored_as, checkpoint):
+            if cycle.fire <= upto and cycle.promise not in clans and awaits_fire(cycle, stored_as, checkpoint):
                 rule = self.rules.family(cycle.promise).version(cycle.version)
                 after = verdict(rule, record.facts, cycle.opened_at, cycle.due, passed=True)
                 self._publish(work, rule, cycle, standing(rule, cycle, record.facts), after)
-        runs = [cycle for cycle in record.cycles if cycle.expires > upto]
+        runs = [cycle for cycle in record.cycles if cycle.expires > upto or cycle.promise in clans]
         facts = record.facts
+        if any(cycle.general is not None or cycle.promise in clans for cycle in runs):
+            facts, runs = self._fire_general(work, runs, facts, record, upto if frontier is None else frontier)
         if not runs:
             facts = [fact for fact in facts if self._forget_at(subject, fact) > upto]
         kept: Record | None = record
-        changed = len(runs) < len(record.cycles) or len(facts) < len(record.facts)
+        changed = runs != record.cycles or len(facts) < len(record.facts)
         if changed:
             kept = Record(RECORD_FORMAT, facts, runs) if runs or facts else None
         passed = (upto, stored_as)
@@ -129,8 +141,67 @@ class Detector:
 
     def _forget_at(self, subject: Subject, fact: Fact) -> int:
         """When a fact that no cycle needs is no longer kept."""
-        plan = self.rules.plan(subject.key, fact.type)
+        plan = self._plan(subject, fact)
         return fact.time + (plan.orphan_ttl_ms if plan is not None else 0)
+
+    def _plan(self, subject: Subject, fact: Fact) -> Plan | None:
+        """What a fact is to the promises about a subject."""
+        if fact.withdraws is not None:
+            return self.rules.plan_of_withdrawal(subject.key)
+        return self.rules.plan(subject.key, fact.type)
+
+    def _bring_up(self, work: Work, plan: Plan, held: Fact | None, fact: Fact, counted: list[str]) -> bool:
+        """Bring all cycles up to date with a fact, new or instead of `held`; whether it means anything to them."""
+        if held is None and not plan.clans:
+            return self._add(work, plan, fact, counted)
+        bounds, judged = work.bounds, fact.withdraws is not None
+        scene = Scene(
+            work.subject, work.stored_as, work.after, bounds.known_since, bounds.frontier, bounds.floor,
+            bounds.frontier, bounds.checkpoint,
+        )  # fmt: skip
+        clans = []
+        for clan in plan.clans:
+            if fact.withdraws is not None or concerns(clan, fact, scene, counted):
+                clans.append(clan)
+                judged = True
+        if held is None:
+            counts = self._add(work, plan, fact, counted) or judged
+        else:
+            counts = self._replace(work, plan, held, fact, counted, relevant=judged)
+        if counts and (judged or (held is not None and self.rules.clans)):
+            if held is not None:
+                scene = scene._replace(replaced=held.member)
+                clans = [clan for clan in self.rules.clans.values() if clan.key == work.subject.key]
+            self._judge(work, tuple(clans), scene, fact, counted)
+        return counts
+
+    def _judge(self, work: Work, clans: tuple[Clan, ...], scene: Scene, fact: Fact, counted: list[str]) -> None:
+        """Bring the cycles of these promises, and of their remedies, up to date with a fact that is known now."""
+        for clan in clans:
+            refuse_opening(clan, work.after, fact, scene, counted)
+        found = bring_up(concerned(self.rules, clans), scene, work.before, work.runs)
+        work.runs[:] = found.runs
+        work.publications.extend(found.publications)
+        work.timers.extend(found.timers)
+        counted.extend(found.counted)
+
+    def _fire_general(
+        self, work: Work, runs: list[Cycle], facts: list[Fact], record: Record, frontier: int
+    ) -> tuple[list[Fact], list[Cycle]]:
+        """Do what the timers owe the cycles of the whole language; the facts and cycles that stay."""
+        upto, subject, known = work.bounds.frontier, work.subject, self.rules.clans
+        moment = (upto, work.stored_as)
+        # What has become a simple promise again is one from here on.
+        runs = [cycle if cycle.promise in known else _simplified(cycle) for cycle in runs]
+        clans = tuple({cycle.promise: known[cycle.promise] for cycle in runs if cycle.promise in known}.values())
+        scene = Scene(
+            subject, work.stored_as, facts, work.bounds.known_since, upto, upto, frontier, moment,
+            work.bounds.checkpoint,
+        )  # fmt: skip
+        found = bring_up(concerned(self.rules, clans), scene, facts, runs)
+        work.publications.extend(found.publications)
+        brought = Record(record.format, facts, found.runs)
+        return retire(self.rules, scene, brought, upto, lambda fact: self._forget_at(subject, fact))
 
     def _accept(self, family: Family, fact: Fact, bounds: Bounds, counted: list[str]) -> _Opening | None:
         """What a fact would open if it is the earliest to do so; why it opens nothing is counted."""
@@ -179,13 +250,13 @@ class Detector:
                 relevant = relevant or _serves(serves, fact)
         return relevant
 
-    def _replace(self, work: Work, plan: Plan, held: Fact, fact: Fact, counted: list[str]) -> bool:
+    def _replace(self, work: Work, plan: Plan, held: Fact, fact: Fact, counted: list[str], *, relevant: bool) -> bool:
         """Bring the cycles up to date with other content under a known (source, id): `fact` instead of `held`.
 
-        Whether it counts: the smaller content does, of all those that mean something to a promise.
+        Whether it counts: the smaller content does, of all those that mean something to a promise; `relevant`: it does
+        to one that is not simple.
         """
         openings: dict[str, _Opening] = {}
-        relevant = False
         for family, opens, serves in plan.roles:
             opening = self._accept(family, fact, work.bounds, counted) if opens else None
             if opening is not None:
@@ -296,8 +367,12 @@ def _serves(rules: tuple[Rule, ...], fact: Fact) -> bool:
     return False
 
 
+def _simplified(cycle: Cycle) -> Cycle:
+    return cycle if cycle.general is None else msgspec.structs.replace(cycle, general=None)
+
+
 def _content(fact: Fact) -> bytes:
-    return _canonical([fact.type, fact.data])
+    return _canonical([fact.type, fact.data] if fact.withdraws is None else [fact.type, fact.data, fact.withdraws])
 
 
 def _find(facts: list[Fact], source: str, fact_id: str) -> Fact | None:

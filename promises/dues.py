@@ -1,18 +1,22 @@
-"""When a promise is due, from the fact that opened it. All instants are UTC milliseconds.
+"""When a promise is due, from what opened it or what moved it. All instants are UTC milliseconds.
 
 A due is computed once, at opening, and stored: a changed calendar moves nothing that already runs.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from promises import borders
 from promises.calendars import Calendar, Calendars
-from promises.civil import INSTANT_MAX, INSTANT_MIN, Civil, day_of
+from promises.civil import Civil, day_of, nearest_instant
+from promises.due_steps import closed_days, working_time
 from promises.wording import clock_text, day_text, moment_text
 from schemas.book_model import At, DueField, DuePlus, DueWithin, Promise
 from schemas.errors import EventError
 from schemas.facts import Fact
 from schemas.instants import MINUTE_MS, format_duration, parse_date, parse_instant
+
+_MIDNIGHT = 0  # minutes after midnight
 
 
 class Dued(NamedTuple):
@@ -26,9 +30,9 @@ def compute_due(promise: Promise, calendars: Calendars, opening: Fact, *, explai
     """When `promise`, opened by `opening`, is due, and with `explain` how that comes about. Raises as `due_of`."""
     civil = calendars.civil(promise.timezone)
     if not explain:
-        return Dued(due_of(promise, civil, calendars, opening), [])
+        return Dued(due_of(promise, civil, calendars, opening.time, opening.data), [])
     steps = [f"opened by {opening.type} at {moment_text(civil, opening.time)}"]
-    due = due_of(promise, civil, calendars, opening, steps)
+    due = due_of(promise, civil, calendars, opening.time, opening.data, steps)
     if due is None:
         steps.append("so there is no due, and the promise does not open")
     else:
@@ -37,24 +41,76 @@ def compute_due(promise: Promise, calendars: Calendars, opening: Fact, *, explai
 
 
 def due_of(
-    promise: Promise, civil: Civil, calendars: Calendars, opening: Fact, steps: list[str] | None = None
+    promise: Promise,
+    civil: Civil,
+    calendars: Calendars,
+    opened_at: int,
+    data: Mapping[str, Any],
+    steps: list[str] | None = None,
 ) -> int | None:
-    """When `promise`, opened by `opening`, is due; None if the payload names no due. `civil` is the promise's zone.
+    """When `promise`, opened at `opened_at` by something with the payload `data`, is due; None if `data` names no due.
 
-    Appends a sentence a step to `steps`. Raises EventError: `unreadable_due` for a payload instant that cannot be
+    A promise that a breach opens is opened at the instant of the breach, and has no payload. `civil` is the promise's
+    zone. Appends a sentence a step to `steps`. Raises EventError: `unreadable_due` for a payload instant that cannot be
     read, `calendar_closed`.
     """
     spec = promise.due
     due: int | None
     if isinstance(spec, DueWithin):
+        due = _within(spec, civil, calendars, opened_at, steps)
+    elif isinstance(spec, DuePlus):
+        due = _plus(spec, civil, calendars, opened_at, steps)
+    else:
+        due = _field(spec, civil, data.get(spec.field), steps)
+    return None if due is None else nearest_instant(due)
+
+
+def due_from(
+    promise: Promise,
+    civil: Civil,
+    calendars: Calendars,
+    data: Mapping[str, Any],
+    steps: list[str] | None = None,
+) -> int | None:
+    """The new due that a re-promise with the payload `data` sets; None if it names none. Raises as `due_of`.
+
+    The offset of a due that is itself a payload field applies again. A date alone takes the promise's `at`: with
+    `closing` the hour at which its calendar closes, also on a day on which it is closed, for that is the day that was
+    promised.
+    """
+    assert promise.repromise is not None, "only a promise with `repromise` is promised again"
+    field, spec = promise.repromise.field, promise.due
+    if isinstance(spec, DueField):
+        due = _field(DueField(field, spec.offset_ms, spec.at), civil, data.get(field), steps)
+    elif isinstance(spec, DuePlus):
+        calendar = calendars.calendar(spec.calendar, civil.name) if spec.calendar is not None else None
+        due = _read(field, data.get(field), civil, spec.at, calendar, steps)
+    else:
+        due = _read(field, data.get(field), civil, None, None, steps)
+    return None if due is None else nearest_instant(due)
+
+
+def earliest_from(promise: Promise, civil: Civil, data: Mapping[str, Any]) -> int | None:
+    """The instant before which a fulfilment does not count (`not_before`), by the payload of the opening or of what
+    moved the due; None if it names none. A date alone is the first instant of that day. Raises EventError
+    `unreadable_due`.
+    """
+    if promise.not_before is None:
+        return None
+    instant = _read(promise.not_before, data.get(promise.not_before), civil, _MIDNIGHT, None, None)
+    return None if instant is None else nearest_instant(instant)
+
+
+def _within(spec: DueWithin, civil: Civil, calendars: Calendars, opened_at: int, steps: list[str] | None) -> int:
+    if spec.calendar is None:
         if steps is not None:
             steps.append(f"within {format_duration(spec.within_ms)} of elapsed time")
-        due = opening.time + spec.within_ms
-    elif isinstance(spec, DuePlus):
-        due = _plus(spec, civil, calendars, opening.time, steps)
-    else:
-        due = _field(spec, civil, opening, steps)
-    return None if due is None else min(max(due, INSTANT_MIN), INSTANT_MAX)
+        return opened_at + spec.within_ms
+    calendar = calendars.calendar(spec.calendar, civil.name)
+    due = calendar.add_open(opened_at, spec.within_ms)
+    if steps is not None:
+        steps.extend(working_time(calendar, civil, opened_at, spec.within_ms, due))
+    return due
 
 
 def _plus(spec: DuePlus, civil: Civil, calendars: Calendars, opened_at: int, steps: list[str] | None) -> int:
@@ -70,7 +126,7 @@ def _plus(spec: DuePlus, civil: Civil, calendars: Calendars, opened_at: int, ste
         start, day = day, calendar.next_open_day(day, spec.days)
         if steps is not None:
             steps.append(f"plus {spec.days} open days of {calendar.name!r}: {day_text(day)}")
-            steps.extend(_closed_days(calendar, start + 1, day))
+            steps.extend(closed_days(calendar, start + 1 if spec.days else start, day))
     if spec.at is None:
         _say(steps, "at the same local time as the opening")
         return civil.instant(day, time_ms)
@@ -92,33 +148,36 @@ def _after_cutoff(cutoff_min: int, calendar: Calendar, opened_at: int, steps: li
     if steps is not None:
         why = f"{day_text(day)} is closed" if in_time else f"not before the cut-off at {clock_text(cutoff_ms)}"
         steps.append(f"{why}: counts for the next open day of {calendar.name!r}, {day_text(counts_for)}")
-        steps.extend(_closed_days(calendar, day if in_time else day + 1, counts_for))
+        steps.extend(closed_days(calendar, day if in_time else day + 1, counts_for))
     return counts_for
 
 
-def _field(spec: DueField, civil: Civil, opening: Fact, steps: list[str] | None) -> int | None:
-    value = opening.data.get(spec.field)
-    if value is None:
-        _say(steps, f"the payload has no {spec.field}")
-        return None
-    due = _read(spec, civil, value, steps) + spec.offset_ms
-    if spec.offset_ms:
+def _field(spec: DueField, civil: Civil, value: Any, steps: list[str] | None) -> int | None:
+    due = _read(spec.field, value, civil, spec.at, None, steps)
+    if due is not None and spec.offset_ms:
         _say(steps, f"moved by {format_duration(spec.offset_ms)}")
+        due += spec.offset_ms
     return due
 
 
-def _read(spec: DueField, civil: Civil, value: Any, steps: list[str] | None) -> int:
+def _read(
+    field: str, value: Any, civil: Civil, at: At | None, calendar: Calendar | None, steps: list[str] | None
+) -> int | None:
+    """The instant that stands in a payload field; a date alone takes `at` (None: the end of that day)."""
+    if value is None:
+        _say(steps, f"the payload has no {field}")
+        return None
     if not isinstance(value, str):
-        raise EventError("unreadable_due", f"{spec.field}: found {value!r}, expected an RFC 3339 instant or a date")
+        raise EventError("unreadable_due", f"{field}: found {value!r}, expected an RFC 3339 instant or a date")
     if steps is not None:
-        steps.append(f"{spec.field} in the payload is {value}")
+        steps.append(f"{field} in the payload is {value}")
     day = parse_date(value)
     if day is not None:
-        return _at("end_of_day" if spec.at is None else spec.at, civil, None, day_of(day), steps)
+        return _at("end_of_day" if at is None else at, civil, calendar, day_of(day), steps)
     try:
         return parse_instant(value, civil.zone)
     except ValueError as problem:
-        raise EventError("unreadable_due", f"{spec.field}: {problem}") from None
+        raise EventError("unreadable_due", f"{field}: {problem}") from None
 
 
 def _at(at: At, civil: Civil, calendar: Calendar | None, day: int, steps: list[str] | None) -> int:
@@ -138,8 +197,3 @@ def _at(at: At, civil: Civil, calendar: Calendar | None, day: int, steps: list[s
 def _say(steps: list[str] | None, step: str) -> None:
     if steps is not None:
         steps.append(step)
-
-
-def _closed_days(calendar: Calendar, start: int, end: int) -> list[str]:
-    """Why the days in between were skipped on the way."""
-    return [f"{day_text(day)} is closed: {why}" for day in range(start, end) if (why := calendar.why_closed(day))]

@@ -32,7 +32,7 @@ def _why_retracted(rule: Rule, cycle: Cycle, facts: list[Fact], change: Change) 
         return f"{rule.expect_event} came in time, {moment_text(rule.civil, change.fulfilled_at)}, but was known late"
     release = rule.first_release(facts, cycle.opened_at, cycle.due)
     when = f" {moment_text(rule.civil, release.time)}" if release is not None else ""
-    event = rule.release.event if rule.release is not None else "a release"
+    event = rule.release_event or "a release"
     return f"{event} ended it in time,{when}, but was known late"
 
 

@@ -10,13 +10,15 @@ _NAMESPACE_BYTES = NAMESPACE.bytes
 _VARIANTS = {digit: f"{int(digit, 16) & 0x3 | 0x8:x}" for digit in "0123456789abcdef"}
 
 
-def event_id(promise: str, key: str, subject: str, source: str, opening: str, kind: str, due: int, n: int) -> str:
+def event_id(
+    promise: str, key: str, subject: str, source: str, opening: str, kind: str, due: int, n: int, warn: str = ""
+) -> str:
     """A version 5 UUID of one publication of the cycle that the fact (`source`, `opening`) opened.
 
-    `n` counts the earlier publications of the same kind and due in that cycle. The unit separator joins the parts; the
-    empty one is the warning offset.
+    `n` counts the earlier publications of the same kind and due in that cycle; `warn` is the warning as the book spells
+    it, of kind at_risk only. The unit separator joins the parts.
     """
-    name = f"{promise}\x1f{key}\x1f{subject}\x1f{source}\x1f{opening}\x1f{kind}\x1f{due}\x1f\x1f{n}"
+    name = f"{promise}\x1f{key}\x1f{subject}\x1f{source}\x1f{opening}\x1f{kind}\x1f{due}\x1f{warn}\x1f{n}"
     # uuid.uuid5 without its detours: this is on the hot path of every settled cycle.
     digits = sha1(_NAMESPACE_BYTES + name.encode()).hexdigest()  # noqa: S324 - a name, not a secret
     variant = _VARIANTS[digits[16]]

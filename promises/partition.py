@@ -150,7 +150,7 @@ class PartitionDetector:
 
         Raises StateError for a record of another format, or of a promise version that the book has lost.
         """
-        families = self.detector.rules.family
+        check = self.detector.rules.check
         seen: set[tuple[str, int]] = set()
         heap = []
         for stored_as, value in items:
@@ -161,7 +161,7 @@ class PartitionDetector:
                 raise self._unreadable(stored_as, stored_as)
             for cycle in head.cycles:
                 if (cycle.promise, cycle.version) not in seen:
-                    families(cycle.promise).version(cycle.version)
+                    check(cycle)
                     seen.add((cycle.promise, cycle.version))
             if head.cycles:
                 instant: int | None = wake(head.cycles, stored_as, self._checkpoint)
@@ -263,7 +263,10 @@ class PartitionDetector:
         record = self._record_if_due(instant, stored_as)
         if record is None:
             return
-        step = self.detector.fire(subject_of(stored_as), stored_as, record, self._checkpoint, instant)
+        step = self.detector.fire(
+            subject_of(stored_as), stored_as, record, self._checkpoint, instant,
+            known_since=self._known_since, frontier=self._frontier,
+        )  # fmt: skip
         if step.wake is not None:
             assert step.wake > instant, "what was due by now is done"
             heappush(self._heap, (step.wake, stored_as))

@@ -1,46 +1,58 @@
 """The promise book, made ready to be asked a million times: per version the tests a fact must pass, per promise its
 versions, per event type the promises it concerns.
+
+Promises of the simplest kind (`is_simple`) are compiled here, all others in `promises/terms.py`.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from promises import borders
 from promises.calendars import Calendars
 from promises.civil import Civil
 from promises.dues import due_of
-from schemas.book_model import Book, Match, Promise
+from promises.terms import Clan
+from schemas.book_model import Book, DueWithin, Expect, Match, Promise
 from schemas.decoding import where_holds
 from schemas.errors import StateError
 from schemas.facts import Fact
+from schemas.records import Cycle
 
 ALWAYS = -(1 << 62)
 """Earlier than every instant: since when a version without `effective_from` applies."""
 
 
 class Rule:
-    """One version of one promise, compiled."""
+    """One version of one simple promise, compiled."""
 
     __slots__ = (
-        "civil", "due", "early", "effective_from", "expect", "expect_event", "known_for_ms", "promise", "release",
-        "retention_ms", "skew_ms", "when", "when_event",
+        "_due", "civil", "early", "effective_from", "expect", "expect_event", "known_for_ms", "promise", "release",
+        "release_event", "retention_ms", "skew_ms", "when", "when_event",
     )  # fmt: skip
 
     def __init__(self, promise: Promise, calendars: Calendars) -> None:
         self.promise = promise
         self.civil: Civil = calendars.civil(promise.timezone)
-        self.due: Callable[[Fact], int | None] = partial(due_of, promise, self.civil, calendars)
-        """When an opening makes it due, UTC milliseconds; None if the payload names no due. Raises as `due_of`."""
+        self._due: Callable[[int, dict[str, Any]], int | None] = partial(due_of, promise, self.civil, calendars)
         self.effective_from = ALWAYS if promise.effective_from is None else promise.effective_from
-        self.early = promise.early
+        assert isinstance(promise.goal, Expect), "a simple promise expects one event"
+        assert promise.when.match is not None, "a simple promise is opened by an event"
+        self.early = promise.goal.early
         self.skew_ms = promise.skew_ms
         self.retention_ms = promise.retention_ms
         # What an early promise waits for may have come, and have been forgotten, up to orphan_ttl before its opening.
-        self.known_for_ms = promise.orphan_ttl_ms if promise.early else 0
-        self.when, self.when_event = promise.when, promise.when.event
-        self.expect, self.expect_event = promise.expect, promise.expect.event
+        self.known_for_ms = promise.orphan_ttl_ms if self.early else 0
+        self.when = promise.when.match
+        self.when_event = self.when.events[0]
+        self.expect = promise.goal.match
+        self.expect_event = self.expect.events[0]
         self.release: Match | None = promise.release
+        self.release_event = None if promise.release is None else promise.release.events[0]
+
+    def due(self, opening: Fact) -> int | None:
+        """When an opening makes it due, UTC milliseconds; None if the payload names no due. Raises as `due_of`."""
+        return self._due(opening.time, opening.data)
 
     def opens(self, fact: Fact) -> bool:
         """Whether the fact is one that opens this promise."""
@@ -55,13 +67,13 @@ class Rule:
         release = self.release
         return (
             release is not None
-            and fact.type == release.event
+            and fact.type == self.release_event
             and (not release.where or where_holds(release, fact.data))
         )
 
     def may_serve(self, event: str) -> bool:
         """Whether facts of this type may settle a running cycle."""
-        return event == self.expect_event or (self.release is not None and event == self.release.event)
+        return event in (self.expect_event, self.release_event)
 
     def serves(self, fact: Fact) -> bool:
         """Whether a running cycle may be settled by this fact."""
@@ -90,7 +102,7 @@ class Rule:
 
 
 class Family:
-    """All versions of one promise."""
+    """All versions of one simple promise."""
 
     __slots__ = ("_by_version", "id", "rules")
 
@@ -126,32 +138,60 @@ class Role(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What facts of one type are to the whole book, in the book's order."""
+    """What facts of one type are to the whole book, in the book's order: to its simple promises, and to the others."""
 
     roles: tuple[Role, ...]
+    clans: tuple[Clan, ...]
     orphan_ttl_ms: int
 
 
 class Rules:
-    """The compiled book."""
+    """The compiled book. `families` are the simple promises, `clans` all others, causes before their remedies."""
 
     def __init__(self, book: Book) -> None:
         calendars = Calendars(book.calendars)
-        versions: dict[str, list[Rule]] = {}
+        versions: dict[str, list[Promise]] = {}
         for promise in book.promises:
-            versions.setdefault(promise.id, []).append(Rule(promise, calendars))
-        self.families = {promise_id: Family(promise_id, rules) for promise_id, rules in versions.items()}
+            versions.setdefault(promise.id, []).append(promise)
+        # A withdrawn fact can change every verdict, and a remedy looks at its cause.
+        withdrawing = any(source.withdraws is not None for source in book.sources.values())
+        causes = {promise.when.breach_of for promise in book.promises}
+        simple = {
+            promise_id
+            for promise_id, all_of_it in versions.items()
+            if not withdrawing and promise_id not in causes and all(map(is_simple, all_of_it))
+        }
+        self.families = {
+            promise_id: Family(promise_id, [Rule(promise, calendars) for promise in all_of_it])
+            for promise_id, all_of_it in versions.items()
+            if promise_id in simple
+        }
+        clans = [
+            Clan(promise_id, all_of_it, calendars)
+            for promise_id, all_of_it in versions.items()
+            if promise_id not in simple
+        ]
+        self.clans = {clan.id: clan for clan in _causes_first(clans)}
         types: dict[str, set[str]] = {}
-        for promise in book.promises:
-            events = (promise.when.event, promise.expect.event, *([promise.release.event] if promise.release else ()))
-            types.setdefault(promise.key, set()).update(events)
+        for family in self.families.values():
+            for rule in family.rules:
+                events = (rule.when_event, rule.expect_event, *([rule.release_event] if rule.release_event else ()))
+                types.setdefault(rule.promise.key, set()).update(events)
+        for clan in self.clans.values():
+            types.setdefault(clan.key, set()).update(clan.types)
         self.types = frozenset().union(*types.values()) if types else frozenset()
         self.plans = {key: {event: self._plan(key, event) for event in events} for key, events in types.items()}
+        # What a fact withdraws concerns every promise; its own type may be one that no promise names.
+        self._of_withdrawals = {key: self._withdrawal_plan(key) for key in self.plans} if withdrawing else {}
 
     def plan(self, key: str, event: str) -> Plan | None:
         """What facts of this type are to the promises about `key`; None if they are nothing."""
         plans = self.plans.get(key)
         return plans.get(event) if plans is not None else None
+
+    def plan_of_withdrawal(self, key: str) -> Plan | None:
+        """What facts that take others back are to the promises about `key`."""
+        return self._of_withdrawals.get(key)
 
     def _plan(self, key: str, event: str) -> Plan:
         roles = []
@@ -163,13 +203,70 @@ class Rules:
             if opens or serves:
                 roles.append(Role(family, opens, serves))
                 ttls.extend(rule.promise.orphan_ttl_ms for rule in rules)
-        return Plan(tuple(roles), max(ttls))
+        clans = tuple(clan for clan in self.clans.values() if clan.key == key and event in clan.types)
+        ttls.extend(clan.orphan_ttl_ms for clan in clans)
+        return Plan(tuple(roles), clans, max(ttls))
+
+    def _withdrawal_plan(self, key: str) -> Plan:
+        clans = tuple(clan for clan in self.clans.values() if clan.key == key)
+        return Plan((), clans, max((clan.orphan_ttl_ms for clan in clans), default=0))
 
     def family(self, promise_id: str) -> Family:
-        """The versions of a promise that has running cycles. Raises StateError if the book has lost it."""
+        """The versions of a simple promise that has running cycles. Raises StateError if the book has lost it."""
         try:
             return self.families[promise_id]
         except KeyError:
-            raise StateError(
-                f"promise {promise_id!r} has running cycles, but the book has lost it: keep it until they have ended"
-            ) from None
+            raise _lost(promise_id) from None
+
+    def check(self, cycle: Cycle) -> None:
+        """Raise StateError if the book has lost the promise version under which a stored cycle runs."""
+        if cycle.promise in self.clans:
+            self.clans[cycle.promise].version(cycle.version)
+        else:
+            self.family(cycle.promise).version(cycle.version)
+
+
+def is_simple(promise: Promise) -> bool:
+    """Whether a promise opens once, by an event, and is kept by one event: the hot path knows no more."""
+    goal, when = promise.goal, promise.when
+    return (
+        isinstance(goal, Expect)
+        and goal.count == 1
+        and goal.distinct is None
+        and not goal.shared
+        and _is_plain(goal.match)
+        and when.match is not None
+        and not when.again
+        and not when.enter
+        and when.breach_of is None
+        and _is_plain(when.match)
+        and (promise.release is None or _is_plain(promise.release))
+        and not (isinstance(promise.due, DueWithin) and promise.due.calendar is not None)
+        and promise.not_before is None
+        and promise.pause is None
+        and promise.repromise is None
+        and not promise.warn
+        and promise.impact is None
+        and not promise.group_by
+    )
+
+
+def _is_plain(match: Match) -> bool:
+    return len(match.events) == 1 and match.condition is None and not match.same
+
+
+def _causes_first(clans: list[Clan]) -> list[Clan]:
+    """In the book's order, but every remedy after what it is a remedy for. A book with a circle is refused."""
+    ordered: list[Clan] = []
+    waiting = {clan.id: clan for clan in clans}
+    while waiting:
+        ready = [clan for clan in waiting.values() if not clan.causes & waiting.keys()]
+        assert ready, "remedies that are each other's cause are refused when the book is loaded"
+        ordered += [waiting.pop(clan.id) for clan in ready]
+    return ordered
+
+
+def _lost(promise_id: str) -> StateError:
+    return StateError(
+        f"promise {promise_id!r} has running cycles, but the book has lost it: keep it until they have ended"
+    )

@@ -58,6 +58,7 @@ class Verdict(NamedTuple):
     due: int
     status: str
     fulfilled_at: int | None
+    breached_at: int | None = None
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -124,10 +125,12 @@ class Backtest:
     def _fold(self, said: Publication) -> None:
         """What is published of a cycle comes with rising revisions: the last one holds."""
         name = (said.promise, said.subject, said.cycle)
+        if said.kind == "at_risk":
+            return
         if said.status in (VOID, OPEN):
             self._verdicts.pop(name, None)
         else:
-            self._verdicts[name] = Verdict(said.opened_at, said.due, said.status, said.fulfilled_at)
+            self._verdicts[name] = Verdict(said.opened_at, said.due, said.status, said.fulfilled_at, said.breached_at)
 
 
 @dataclass
@@ -288,8 +291,9 @@ def print_worst(broken: list[tuple[CycleName, Verdict]], as_of: int) -> None:
 
 
 def overrun(verdict: Verdict, as_of: int) -> int:
-    """Milliseconds between the due and the fulfilment, or the as-of instant if there is none."""
-    return (as_of if verdict.fulfilled_at is None else verdict.fulfilled_at) - verdict.due
+    """Milliseconds between the breach and the fulfilment, or the as-of instant if there is none."""
+    broken_at = verdict.due if verdict.breached_at is None else verdict.breached_at
+    return (as_of if verdict.fulfilled_at is None else verdict.fulfilled_at) - broken_at
 
 
 def show(table: Table) -> None:

@@ -11,14 +11,15 @@ import typer
 from rich.text import Text
 
 from promises import borders
+from promises.accepting import View
 from promises.calendars import Calendars
 from promises.dues import compute_due
-from promises.rules import Rule, Rules
-from promises.verdicts import verdict
+from promises.judging import judge_family, standing
+from promises.terms import ALWAYS, Clan, Terms
 from promises.wording import moment_text, subject_text
 from promisewatch.console import OutputFormat, OutputOption, print_json, stdout
 from schemas.book import load_book
-from schemas.book_model import Book, Match, Source
+from schemas.book_model import Book, Expect, Forbid, Leave, Match, Source, When
 from schemas.decoding import Decoder
 from schemas.errors import EventError, InputError, PromisewatchError
 from schemas.exits import ExitCode
@@ -45,8 +46,9 @@ class VerdictAt:
 class Explanation:
     """Everything `explain` says, as it is printed with `--output json`. Instants are RFC 3339 in UTC.
 
-    `reason` and `message` say why the event does not open the promise. `proved_from` is the first instant at which a
-    breach can be known, None where markers and not a clock say how far the source is complete.
+    `reason` and `message` say why the event does not open the promise. A promise awaits something (`awaited`) or
+    forbids it (`forbidden`); `warnings` are the instants at which it is at risk. `proved_from` is the first instant at
+    which absence can be known, None where markers and not a clock say how far the source is complete.
     """
 
     promise: str
@@ -63,7 +65,12 @@ class Explanation:
     due: str | None = None
     due_local: str | None = None
     awaited: dict[str, Any] | None = None
+    forbidden: dict[str, Any] | None = None
     release: dict[str, Any] | None = None
+    pause: dict[str, Any] | None = None
+    repromise: dict[str, Any] | None = None
+    not_before: str | None = None
+    warnings: tuple[dict[str, str], ...] = ()
     frontier: str | None = None
     settle: str | None = None
     proved_from: str | None = None
@@ -139,75 +146,143 @@ def read_event(text: str) -> bytes:
 
 def explain_event(book: Book, promise_id: str, value: bytes, at_ms: int | None, source: Source) -> Explanation:
     """What the event means to the promise. Raises EventError if the event itself cannot be used."""
-    rules = Rules(book)
-    if promise_id not in rules.families:
-        expected = ", ".join(rules.families)
+    versions = [promise for promise in book.promises if promise.id == promise_id]
+    if not versions:
+        expected = ", ".join(dict.fromkeys(promise.id for promise in book.promises))
         message = f"{book.path}: found no promise {promise_id!r}, expected one of {expected}"
         raise PromisewatchError(message, ExitCode.USAGE)
     decoded = Decoder(book).decode(source.name, value)
     if decoded.fact is None or decoded.subject is None:
         raise EventError("unknown_type", f"no promise of {book.path} names events of this type")
-    fact, rule = decoded.fact, rules.families[promise_id].at(decoded.fact.time)
+    calendars = Calendars(book.calendars)
+    clan, fact = Clan(promise_id, versions, calendars), decoded.fact
+    terms = clan.at(fact.time)
     event = {"source": fact.source, "id": fact.id, "type": fact.type, "time": format_instant(fact.time)}
     found = Explanation(promise_id, decoded.subject._asdict(), event)
-    if rule is None:
+    if terms is None:
         message = f"no version of {promise_id} is in force at {event['time']}"
         return replace(found, reason="not_effective", message=message)
-    promise = rule.promise
+    promise = terms.promise
     found = replace(
         found, version=promise.version, title=promise.title, severity=promise.severity, timezone=promise.timezone
     )
-    if not rule.opens(fact):
-        message = f"{promise_id} opens with {as_text(condition(promise.when))}"
+    if not terms.opens(fact, {}):
+        message = f"{promise_id} opens with {opening_text(promise.when)}"
         return replace(found, reason="not_an_opening", message=message)
-    return explain_opening(found, rule, fact, at_ms, source, Calendars(book.calendars))
+    return explain_opening(found, clan, terms, fact, at_ms, source, calendars)
 
 
 def explain_opening(
-    found: Explanation, rule: Rule, fact: Fact, at_ms: int | None, source: Source, calendars: Calendars
+    found: Explanation,
+    clan: Clan,
+    terms: Terms,
+    fact: Fact,
+    at_ms: int | None,
+    source: Source,
+    calendars: Calendars,
 ) -> Explanation:
     """The due that an opening event sets, how it came about, and what may still become of the promise."""
-    promise = rule.promise
+    promise = terms.promise
     due, steps = compute_due(promise, calendars, fact, explain=True)
     found = replace(found, steps=tuple(steps))
     if due is None:
         return replace(found, reason="no_due", message="the event names no due")
-    found = replace(found, due=format_instant(due), due_local=moment_text(rule.civil, due))
-    if borders.born_overdue(due, fact.time) and not promise.early:
+    found = replace(found, due=format_instant(due), due_local=moment_text(terms.civil, due))
+    if borders.born_overdue(due, fact.time) and not terms.early:
         message = "its due lies before the event itself, and the promise does not say `early: true`"
         return replace(found, reason="born_overdue", message=message)
-    since = None if promise.early else format_instant(fact.time - promise.skew_ms)
     settle_ms = 0 if source.frontier == "markers" else source.settle_ms
+    not_before = terms.not_before(fact)
     return replace(
-        found,
+        with_parts(found, terms, fact),
         opens=True,
-        awaited=condition(promise.expect) | {"from": since, "until": found.due},
-        release=condition(promise.release) | {"until": found.due} if promise.release else None,
+        not_before=None if not_before is None else format_instant(not_before),
+        warnings=tuple(
+            {"warn": text, "at": format_instant(instant)} for text, instant in terms.warnings(fact.time, due)
+        ),
         frontier=source.frontier,
         settle=format_duration(settle_ms),
         # The frontier has to be past the due: not at it, so one millisecond more.
         proved_from=None if source.frontier == "markers" else format_instant(due + settle_ms + 1),
-        verdict=None if at_ms is None else verdict_at(rule, fact, due, at_ms, settle_ms),
+        verdict=None if at_ms is None else verdict_at(clan, fact, due, at_ms, settle_ms),
     )
 
 
-def verdict_at(rule: Rule, fact: Fact, due: int, at_ms: int, settle_ms: int) -> VerdictAt:
+def with_parts(found: Explanation, terms: Terms, fact: Fact) -> Explanation:
+    """What the promise awaits or forbids, and what ends, moves or pauses it."""
+    promise, goal = terms.promise, terms.goal
+    since = None if terms.early else format_instant(fact.time - terms.skew_ms)
+    if isinstance(goal, Forbid):
+        unless = {} if goal.until is None else {"unless": condition(goal.until)}
+        found = replace(found, forbidden=condition(goal.match) | counted(goal) | unless | {"until": found.due})
+    else:
+        awaited: dict[str, Any]
+        if isinstance(goal, Expect):
+            awaited = condition(goal.match) | counted(goal)
+        elif isinstance(goal, Leave):
+            awaited = {"leave": goal.field}
+        else:
+            awaited = {"holds": goal.condition.text, "of": dict(goal.aliases)}
+        found = replace(found, awaited=awaited | {"from": since, "until": found.due})
+    if promise.release:
+        found = replace(found, release=condition(promise.release) | {"until": found.due})
+    if promise.pause:
+        until = condition(promise.pause.until)
+        limits = {"until": until, "max": format_duration(promise.pause.max_ms)}
+        found = replace(found, pause=condition(promise.pause.start) | limits)
+    if promise.repromise:
+        moved = condition(promise.repromise.match)
+        found = replace(found, repromise=moved | {"field": promise.repromise.field, "max": promise.repromise.max})
+    return found
+
+
+def verdict_at(clan: Clan, fact: Fact, due: int, at_ms: int, settle_ms: int) -> VerdictAt:
     """How the promise stands at an instant with nothing but its opening known."""
     frontier = at_ms - settle_ms
     status = None
     if fact.time <= at_ms:
-        status = verdict(rule, [fact], fact.time, due, passed=borders.overdue(due, frontier)).status
+        courses = judge_family(clan, [fact], View(ALWAYS, fact.time, {}))
+        status = standing(courses[0], passed=borders.overdue(due, frontier)).status
     return VerdictAt(format_instant(at_ms), format_instant(frontier), status)
 
 
 def condition(match: Match) -> dict[str, Any]:
-    return {"event": match.event, "where": dict(match.where)}
+    """Which events are meant; what is not demanded is left out, but for `where`."""
+    event = match.events[0] if len(match.events) == 1 else list(match.events)
+    more = {"if": match.condition.text if match.condition else None, "match": list(match.same)}
+    return {"event": event, "where": dict(match.where)} | {key: value for key, value in more.items() if value}
+
+
+def counted(goal: Expect | Forbid) -> dict[str, Any]:
+    """How many events it takes, if it takes more than one."""
+    if goal.count == 1:
+        return {}
+    distinct = goal.distinct if isinstance(goal, Expect) else None
+    return {"count": goal.count} | ({"distinct": distinct} if distinct else {})
 
 
 def as_text(part: dict[str, Any]) -> str:
     """`order.placed where speed = "next"`."""
-    where = " and ".join(f"{path} = {msgspec.json.encode(value).decode()}" for path, value in part["where"].items())
-    return f"{part['event']} where {where}" if where else str(part["event"])
+    if "leave" in part:
+        return f"another {part['leave']} than the event's own"
+    if "holds" in part:
+        return f"{part['holds']}, with " + ", ".join(f"{alias} of {event}" for alias, event in part["of"].items())
+    event = part["event"] if isinstance(part["event"], str) else " or ".join(part["event"])
+    times = f"{part['count']} x " if "count" in part else ""
+    demands = [f"{path} = {msgspec.json.encode(value).decode()}" for path, value in part["where"].items()]
+    demands += [part["if"]] if "if" in part else []
+    demands += [f"{path} as in the event" for path in part.get("match", ())]
+    distinct = f" with different {part['distinct']}" if "distinct" in part else ""
+    return f"{times}{event}{distinct}" + (f" where {' and '.join(demands)}" if demands else "")
+
+
+def opening_text(when: When) -> str:
+    """What opens the promise."""
+    if when.match is None:
+        return f"a breach of {when.breach_of}"
+    values = " or ".join(msgspec.json.encode(value).decode() for value in when.enter)
+    entered = f", when {when.field} becomes {values}" if values else ""
+    return as_text(condition(when.match)) + entered
 
 
 def show(found: Explanation) -> None:
@@ -222,13 +297,11 @@ def show(found: Explanation) -> None:
     if not found.opens:
         stdout.print(f"\nThis event opens nothing: {found.message} [{found.reason}]", style="bold yellow")
         return
-    assert found.awaited is not None, "a promise that opens awaits something"
-    since = f"from {found.awaited['from']}" if found.awaited["from"] else "however early"
-    rows = [("due", f"{found.due_local} {found.timezone} = {found.due}")]
-    rows.append(("kept by", f"{as_text(found.awaited)}, {since} until the due"))
-    if found.release:
-        rows.append(("released by", f"{as_text(found.release)} until the due"))
-    if found.proved_from:
+    rows = [("due", f"{found.due_local} {found.timezone} = {found.due}"), *rows_of(found)]
+    if found.forbidden and found.proved_from:
+        kept = f"that it is kept, {found.proved_from} at the earliest"
+        rows.append(("proved", f"a breach, {found.settle} after the forbidden event; {kept}"))
+    elif found.proved_from:
         rows.append(
             ("breach proved", f"{found.proved_from} at the earliest: after the due and {found.settle} to settle")
         )
@@ -240,6 +313,30 @@ def show(found: Explanation) -> None:
     for name, text in rows:
         line = Text(f"{name + ':':<15}", style="bold")
         stdout.print(line.append(text, style="not bold"))
+
+
+def rows_of(found: Explanation) -> list[tuple[str, str]]:
+    """What may become of the promise, a row each."""
+    rows = []
+    if found.awaited:
+        since = f"from {found.not_before or found.awaited['from']}"
+        since = since if found.not_before or found.awaited["from"] else "however early"
+        rows.append(("kept by", f"{as_text(found.awaited)}, {since} until the due"))
+    if found.forbidden:
+        unless = (
+            f", but for what comes after {as_text(found.forbidden['unless'])}" if "unless" in found.forbidden else ""
+        )
+        rows.append(("broken by", f"{as_text(found.forbidden)}, after the event until the due{unless}"))
+    if found.release:
+        rows.append(("released by", f"{as_text(found.release)} until the due"))
+    if found.pause:
+        until = as_text(found.pause["until"])
+        rows.append(("paused by", f"{as_text(found.pause)} until {until}, for {found.pause['max']} at most"))
+    if found.repromise:
+        often = "once" if found.repromise["max"] == 1 else f"{found.repromise['max']} times"
+        rows.append(("moved by", f"{as_text(found.repromise)} to its {found.repromise['field']}, {often} at most"))
+    rows += [("at risk", f"{warning['at']} ({warning['warn']})") for warning in found.warnings]
+    return rows
 
 
 def verdict_text(found: VerdictAt) -> str:

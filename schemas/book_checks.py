@@ -3,28 +3,29 @@
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
+from schemas.book_conditions import Conditions
+from schemas.book_due_checks import check_due
 from schemas.book_model import CALENDAR_SEARCH_DAYS_MAX, Const
 from schemas.book_names import check_names, effective_ms, holiday_calendars, zone_named
+from schemas.book_promise_checks import check_promise
+from schemas.book_reach import check_reach
 from schemas.book_reading import Spelled
-from schemas.book_spelling import WEEKDAYS, CalendarSpelling, DueSpelling, PromiseSpelling
+from schemas.book_spelling import CalendarSpelling, PromiseSpelling
 from schemas.book_text import BookText, Path
-
-_FORMS = {
-    "within": frozenset({"within"}),
-    "plus": frozenset({"plus", "unit", "cutoff", "of", "calendar", "at"}),
-    "field": frozenset({"field", "offset", "at"}),
-}
-"""The three ways to say a due, and the keys that belong to each."""
+from schemas.book_values import WEEKDAYS
 
 
-def check(text: BookText, spelled: Spelled) -> None:
+def check(text: BookText, spelled: Spelled, conditions: Conditions) -> None:
     """Note every contradiction between parts of the book in `text`."""
     check_names(text)
     _check_sources(text, spelled)
     for name, calendar in spelled.calendars.items():
         _check_calendar(text, ("calendars", name), calendar)
     for index, promise in spelled.promises.items():
-        _check_due(text, ("promises", index, "due"), promise)
+        path: Path = ("promises", index)
+        check_promise(text, path, promise, conditions)
+        check_due(text, path, promise, spelled)
+        check_reach(text, path, promise, conditions, promise.key or spelled.defaults.key)
     _check_versions(text, spelled)
     _check_one_key(text, spelled)
 
@@ -37,6 +38,9 @@ def _check_sources(text: BookText, spelled: Spelled) -> None:
         if isinstance(source.type, Const) and source.events is not None and source.events != [source.type.value]:
             message = f"every event of this source is {source.type.value!r} (type), but events lists others"
             text.problem(("sources", name, "events"), message)
+        if source.withdraws is not None and source.withdraws == source.id:
+            message = "found the event's own id, expected the path of the id of an earlier event, which it takes back"
+            text.problem(("sources", name, "withdraws"), message)
         if source.events == []:
             text.problem(("sources", name, "events"), "found an empty list, expected the events this source can send")
 
@@ -79,44 +83,6 @@ def _closed_too_long(calendar: CalendarSpelling) -> date | None:
     return None
 
 
-def _check_due(text: BookText, path: Path, promise: PromiseSpelling) -> None:
-    due = promise.due
-    given = due.model_fields_set
-    forms = [form for form in _FORMS if form in given]
-    if given >= {"within", "calendar"}:
-        text.problem((*path, "calendar"), "'calendar' with 'within' (working time) is not supported yet", at_key=True)
-        given = given - {"calendar"}
-    if len(forms) != 1:
-        found = " and ".join(repr(form) for form in forms) or "none"
-        text.problem(path, f"found {found}, expected exactly one of 'within', 'plus' and 'field'")
-        return
-    for key in sorted(given - _FORMS[forms[0]]):
-        owners = " or ".join(repr(form) for form, keys in _FORMS.items() if key in keys)
-        text.problem((*path, key), f"{key!r} does not go with {forms[0]!r}; it belongs to {owners}", at_key=True)
-    if forms == ["within"]:
-        _check_within(text, path, promise)
-    elif forms == ["plus"]:
-        _check_plus(text, path, due)
-    elif due.at == "closing":
-        text.problem((*path, "at"), "closing needs a calendar, and 'field' takes none; expected end_of_day or a time")
-
-
-def _check_within(text: BookText, path: Path, promise: PromiseSpelling) -> None:
-    if promise.due.within is not None and promise.due.within < 0 and not promise.expect.early:
-        text.problem((*path, "within"), "a due before the opening needs 'early: true' under expect")
-
-
-def _check_plus(text: BookText, path: Path, due: DueSpelling) -> None:
-    if due.unit is None and "unit" not in due.model_fields_set:
-        text.problem(path, "missing key 'unit' next to 'plus', expected 'unit: day'")
-    if due.cutoff is not None and due.of is None:
-        text.problem((*path, "cutoff"), "'cutoff' needs 'of', the calendar of the days it applies to", at_key=True)
-    if due.of is not None and due.cutoff is None:
-        text.problem((*path, "of"), "'of' needs 'cutoff', the time from which the next day counts", at_key=True)
-    if due.at == "closing" and due.calendar is None:
-        text.problem((*path, "at"), "closing needs 'calendar', whose closing time is meant")
-
-
 def _check_versions(text: BookText, spelled: Spelled) -> None:
     versions: dict[tuple[str, int], int] = {}
     starts: dict[tuple[str, int | None], int] = {}
@@ -148,7 +114,7 @@ def _start_of(promise: PromiseSpelling, spelled: Spelled) -> int | None:
 
 
 def _check_one_key(text: BookText, spelled: Spelled) -> None:
-    first: str | None = spelled.defaults.key
+    first: str | None = None
     for index, promise in spelled.promises.items():
         key = promise.key or spelled.defaults.key
         first = first if first is not None else key

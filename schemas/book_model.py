@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, NamedTuple
 
+from schemas.conditions import Condition
+
 Scalar = str | int | float | bool | None
 Severity = Literal["low", "medium", "high", "critical"]
 
@@ -44,6 +46,8 @@ class Source:
     events: frozenset[str] | None
     settle_ms: int
     frontier: Literal["clock", "markers"]
+    withdraws: FieldPath | None = None
+    """Path of the id of an earlier event of this source that this event takes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,100 @@ class CalendarSpec:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Which facts are meant: the event type, and payload fields by dotted path with the value each must have."""
+    """Which facts are meant: the event types, payload fields by dotted path with the value each must have, a condition
+    (`if`), and payload fields that must equal those of the opening fact (`match`; not under `when`).
+    """
 
-    event: str
+    events: tuple[str, ...]
     where: tuple[tuple[str, Scalar], ...] = ()
+    condition: Condition | None = None
+    same: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """What opens the promise. Exactly one of the three: a fact that matches (`match`), a fact that matches and whose
+    payload field `field` takes on one of the values `enter` coming from another value, or a breach of the promise
+    `breach_of` on the same subject (then `match` is None).
+
+    `again`: each further opening starts a cycle of its own.
+    """
+
+    match: Match | None
+    again: bool = False
+    enter: tuple[Scalar, ...] = ()
+    field: str | None = None
+    breach_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """Facts that keep the promise: `count` of them, with different values of the payload field `distinct`.
+
+    `early`: also those dated before the opening. `shared`: one fact may keep several cycles.
+    """
+
+    match: Match
+    count: int = 1
+    distinct: str | None = None
+    early: bool = False
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The payload field `field` of the opening's event type takes on another value than the opening's."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """The condition is true over the newest fact of each alias; `aliases` are (alias, event type)."""
+
+    condition: Condition
+    aliases: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Forbid:
+    """What must not happen (for the `count`-th time) before `until`, or before the due."""
+
+    match: Match
+    count: int = 1
+    until: Match | None = None
+
+
+Goal = Expect | Leave | Holds | Forbid
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """While it lasts the due stands still; after `max_ms` it ends by itself."""
+
+    start: Match
+    until: Match
+    max_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repromise:
+    """A new due in the payload field `field` of a matching fact, at most `max` times."""
+
+    match: Match
+    field: str
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """When a running promise is at risk: `offset_ms` (negative) before its due, or past `share` per cent of its time.
+    `text` is how the book spells it, and part of the event's id.
+    """
+
+    text: str
+    offset_ms: int | None = None
+    share: int | None = None
 
 
 At = Literal["end_of_day", "closing"] | int
@@ -76,9 +170,10 @@ At = Literal["end_of_day", "closing"] | int
 
 @dataclass(frozen=True, slots=True)
 class DueWithin:
-    """So much elapsed time after the opening (negative: before it)."""
+    """So much time after the opening (negative: before it): elapsed time, or open time of `calendar`."""
 
     within_ms: int
+    calendar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +214,21 @@ class Promise:
     key: str
     timezone: str
     severity: Severity
-    when: Match
+    when: When
     due: Due
-    expect: Match
-    early: bool
+    goal: Goal
     release: Match | None
+    not_before: str | None
+    """A payload field of the opening (or of what moved the due): fulfilments dated before that instant do not count."""
+    pause: Pause | None
+    repromise: Repromise | None
+    warn: tuple[Warn, ...]
+    audience: tuple[str, ...]
+    template: str | None
+    group_by: tuple[str, ...]
+    """Payload fields of the opening that a breach event carries: readers can put breaches of one cause together."""
+    impact: Condition | None
+    """CEL over the opening's payload: what the breach is worth, a number or text, carried by the breach event."""
     retention_ms: int
     orphan_ttl_ms: int
     skew_ms: int

@@ -18,20 +18,20 @@ from schemas.instants import parse_date, parse_instant
 def check_names(text: BookText) -> None:
     """Note in `text` every name that stands for nothing."""
     _check_zone(text, ("defaults", "timezone"))
-    for path in _children(text.data, "calendars"):
+    for path in children(text.data, "calendars"):
         _check_zone(text, (*path, "timezone"))
         _check_holidays(text, (*path, "holidays"))
-    calendars = _mapping(_at(text.data, ("calendars",)))
+    calendars = _mapping(at(text.data, ("calendars",)))
     senders = _sendable(text.data)
-    for path in _children(text.data, "promises"):
+    for path in children(text.data, "promises"):
         _check_zone(text, (*path, "timezone"))
         _check_effective_from(text, path)
         _check_given(text, path)
         for key in ("of", "calendar"):
             _check_one_of(text, (*path, "due", key), set(calendars), "calendar")
-        if senders is not None:
-            for part in ("when", "expect", "release"):
-                _check_one_of(text, (*path, part, "event"), senders, "event (no source can send it)")
+        for place in _event_places(text.data, path) if senders is not None else ():
+            _check_one_of(text, place, senders or set(), "event (no source can send it)")
+    _check_causes(text)
 
 
 def zone_named(name: str) -> ZoneInfo | None:
@@ -62,14 +62,14 @@ def holiday_calendars() -> dict[str, list[str]]:
 
 
 def _check_zone(text: BookText, path: Path) -> None:
-    name = _at(text.data, path)
+    name = at(text.data, path)
     if isinstance(name, str) and zone_named(name) is None:
         close = nearest(name, zoneinfo.available_timezones())
         text.problem(path, f"unknown time zone {name!r}, expected an IANA name such as Europe/Amsterdam{close}")
 
 
 def _check_holidays(text: BookText, path: Path) -> None:
-    name = _at(text.data, path)
+    name = at(text.data, path)
     if not isinstance(name, str):
         return
     country, _, subdivision = name.partition("-")
@@ -83,7 +83,7 @@ def _check_holidays(text: BookText, path: Path) -> None:
 
 
 def _check_effective_from(text: BookText, path: Path) -> None:
-    written = _at(text.data, (*path, "effective_from"))
+    written = at(text.data, (*path, "effective_from"))
     if isinstance(written, str):
         try:
             effective_ms(written, ZoneInfo("UTC"))  # whether it can be read does not depend on the zone
@@ -93,29 +93,99 @@ def _check_effective_from(text: BookText, path: Path) -> None:
 
 def _check_given(text: BookText, path: Path) -> None:
     """A promise has a zone and a key, of its own or the book's."""
-    if not isinstance(_at(text.data, ("defaults",)), dict | None):
+    if not isinstance(at(text.data, ("defaults",)), dict | None):
         return  # reported already, and what they were meant to say is not known
     for key, what in (("timezone", "time zone"), ("key", "key")):
-        given = {*_mapping(_at(text.data, path)), *_mapping(_at(text.data, ("defaults",)))}
+        given = {*_mapping(at(text.data, path)), *_mapping(at(text.data, ("defaults",)))}
         if key not in given:
-            message = f"promise {_at(text.data, (*path, 'id'))!r} has no {what}: expected {key!r} here or in defaults"
+            message = f"promise {at(text.data, (*path, 'id'))!r} has no {what}: expected {key!r} here or in defaults"
             text.problem(path, message)
 
 
 def _check_one_of(text: BookText, path: Path, known: set[str], what: str) -> None:
-    name = _at(text.data, path)
+    name = at(text.data, path)
     if isinstance(name, str) and name not in known:
         expected = f"expected one of: {', '.join(sorted(known))}" if known else "and none is defined"
         text.problem(path, f"unknown {what} {name!r}, {expected}{nearest(name, known)}")
 
 
+_EVENT_PLACES: tuple[Path, ...] = (
+    ("when", "event"),
+    ("expect", "event"),
+    ("forbid", "event"),
+    ("until",),
+    ("until", "event"),
+    ("pause", "event"),
+    ("pause", "until"),
+    ("pause", "until", "event"),
+    ("release", "event"),
+    ("repromise", "event"),
+)
+
+
+def _event_places(data: Any, promise: Path) -> Iterator[Path]:
+    """Where in a promise events are named, one by one."""
+    for place in _EVENT_PLACES:
+        found = at(data, (*promise, *place))
+        if isinstance(found, list):
+            yield from ((*promise, *place, index) for index in range(len(found)))
+        else:
+            yield (*promise, *place)
+    aliases = _mapping(at(data, (*promise, "expect", "from")))
+    yield from ((*promise, "expect", "from", alias) for alias in aliases)
+
+
+def _check_causes(text: BookText) -> None:
+    """The promises that `breach_of` names are there, have the same key, and do not wait for each other."""
+    keys: dict[str, Any] = {}
+    causes: dict[str, set[str]] = {}
+    default = at(text.data, ("defaults", "key"))
+    for path in children(text.data, "promises"):
+        name, key = at(text.data, (*path, "id")), at(text.data, (*path, "key"))
+        if isinstance(name, str):
+            keys.setdefault(name, default if key is None else key)
+    for path in children(text.data, "promises"):
+        place = (*path, "when", "breach_of")
+        name, cause = at(text.data, (*path, "id")), at(text.data, place)
+        if not isinstance(cause, str):
+            continue
+        _check_one_of(text, place, set(keys), "promise")
+        if cause == name:
+            text.problem(place, "found the promise itself, expected another one, whose breach opens this one")
+            continue
+        if cause not in keys or not isinstance(name, str):
+            continue
+        if keys[cause] != keys[name]:
+            message = (
+                f"promise {cause!r} is about {keys[cause]!r}, this one about {keys[name]!r}; expected the same key"
+            )
+            text.problem(place, message)
+        circle = _way(causes, cause, name)
+        causes.setdefault(name, set()).add(cause)
+        if circle:
+            text.problem(place, f"each waits for the other to be broken: {' -> '.join([name, *circle])}")
+
+
+def _way(causes: dict[str, set[str]], start: str, goal: str) -> list[str]:
+    """The way from a promise to another along its causes, none if there is none."""
+    ways, seen = [[start]], {start}
+    while ways:
+        way = ways.pop()
+        if way[-1] == goal:
+            return way
+        further = causes.get(way[-1], set()) - seen
+        seen |= further
+        ways += [[*way, name] for name in sorted(further)]
+    return []
+
+
 def _sendable(data: Any) -> set[str] | None:
     """Every event type that a source can send; None if one of the sources may send anything."""
     names: set[str] = set()
-    for path in _children(data, "sources"):
-        kind = _at(data, (*path, "type"))
+    for path in children(data, "sources"):
+        kind = at(data, (*path, "type"))
         events = (
-            list(kind.values()) if isinstance(kind, dict) and set(kind) == {"const"} else _at(data, (*path, "events"))
+            list(kind.values()) if isinstance(kind, dict) and set(kind) == {"const"} else at(data, (*path, "events"))
         )
         if isinstance(kind, dict) and set(kind) != {"const"}:
             return None
@@ -125,14 +195,14 @@ def _sendable(data: Any) -> set[str] | None:
     return names or None
 
 
-def _children(data: Any, section: str) -> Iterator[Path]:
+def children(data: Any, section: str) -> Iterator[Path]:
     """The paths of the mappings in a section."""
-    part = _at(data, (section,))
+    part = at(data, (section,))
     keys = part if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ()
     return ((section, key) for key in keys if isinstance(part[key], dict))
 
 
-def _at(data: Any, path: Path) -> Any:
+def at(data: Any, path: Path) -> Any:
     """What stands at a path, None if nothing does."""
     for key in path:
         if (isinstance(data, dict) and key in data) or (isinstance(data, list) and isinstance(key, int)):

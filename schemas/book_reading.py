@@ -18,20 +18,27 @@ from schemas.book_spelling import (
     DefaultsSpelling,
     DueSpelling,
     ExpectSpelling,
+    ForbidSpelling,
     MatchSpelling,
+    PauseSpelling,
     PromiseSpelling,
+    RepromiseSpelling,
     SourceSpelling,
     Spelling,
     WhenSpelling,
-    shown,
 )
 from schemas.book_text import BookText, Path
+from schemas.book_values import shown
 
 _PARTS: dict[str, type[Spelling]] = {
     "when": WhenSpelling,
     "due": DueSpelling,
     "expect": ExpectSpelling,
+    "forbid": ForbidSpelling,
+    "until": MatchSpelling,
+    "pause": PauseSpelling,
     "release": MatchSpelling,
+    "repromise": RepromiseSpelling,
     "breach": BreachSpelling,
 }
 _EXPECTED = {
@@ -78,6 +85,16 @@ def spell(text: BookText) -> Spelled:
     return spelled
 
 
+def keys_of(model: type[Spelling]) -> list[str]:
+    """The keys of a kind of mapping as a book spells them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def keys_given(part: Spelling) -> set[str]:
+    """The keys that a mapping has, as the book spells them."""
+    return {type(part).model_fields[name].alias or name for name in part.model_fields_set}
+
+
 def nearest(word: str, words: Any) -> str:
     """`; did you mean 'x'?` if one of `words` is close to `word`, else nothing."""
     close = difflib.get_close_matches(str(word), [str(each) for each in words if each != word], n=1, cutoff=0.7)
@@ -113,26 +130,25 @@ def _read(text: BookText, model: type[_Model], path: Path, part: Any) -> _Model 
     for location in empty - {detail["loc"] for detail in details}:
         # A key without a value has been forgotten, not left to its default.
         text.problem((*path, *location), "found nothing, expected a value")
-    not_yet = {
-        tuple(detail["loc"][:-1])
-        for detail in details
-        if detail["type"] == "extra_forbidden" and detail["loc"][-1] in _model_at(model, detail["loc"][:-1]).NOT_YET
-    }
     for detail in details:
-        location = detail["loc"]
-        # `expect` is not missing from a promise that has `forbid` instead: the unsupported key is the whole story.
-        if detail["type"] == "missing" and tuple(location[:-1]) in not_yet:
-            continue
-        text.problem((*path, *location), _message(model, detail), at_key=detail["type"] == "extra_forbidden")
+        location, at_key = detail["loc"], detail["type"] == "extra_forbidden"
+        if location[-1:] == ("[key]",):
+            location, at_key = location[:-1], True
+        text.problem((*path, *location), _message(model, detail), at_key=at_key)
     return read
 
 
 def _empty_places(part: Any, location: Path = ()) -> set[Path]:
-    """Where keys stand that have no value; under `where` null is a value like any other."""
+    """Where keys stand that have no value; in `where` and `enter` null is a value like any other."""
     if part is None:
         return {location}
     children = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
-    return {place for key, child in children if key != "where" for place in _empty_places(child, (*location, key))}
+    return {
+        place
+        for key, child in children
+        if key not in ("where", "enter") or child is None
+        for place in _empty_places(child, (*location, key))
+    }
 
 
 def _message(model: type[Spelling], detail: ErrorDetails) -> str:
@@ -155,16 +171,18 @@ def _message(model: type[Spelling], detail: ErrorDetails) -> str:
 
 
 def _model_at(model: type[Spelling], location: tuple[str | int, ...]) -> type[Spelling]:
-    return _PARTS.get(str(location[0]), model) if location else model
+    for step in location:
+        model = _PARTS.get(str(step), model)
+    return model
 
 
 def _unknown_key(key: str, model: type[Spelling]) -> str:
     if key in model.NOT_YET:
         return f"{key!r} is not supported yet"
-    homes = [name for name, part in _PARTS.items() if key in part.model_fields or key in part.NOT_YET]
-    expected = ", ".join(model.model_fields)
-    close = nearest(key, model.model_fields)
+    homes = [name for name, part in _PARTS.items() if key in keys_of(part)]
+    expected = ", ".join(keys_of(model))
+    close = nearest(key, keys_of(model))
     if not close and homes and model is PromiseSpelling:
         close = f"; it belongs under {' or '.join(repr(home) for home in homes)}"
-    newer = "" if close else "; a newer promisewatch may know it"
+    newer = "" if close or homes else "; a newer promisewatch may know it"
     return f"unknown key {key!r}; expected one of {expected}{close}{newer}"

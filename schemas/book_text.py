@@ -105,7 +105,7 @@ class _Reader:
             if not isinstance(key_node, ScalarNode):
                 self.result.problems.append(BookProblem(self.result.file, *place, "found a key that is not a word"))
                 continue
-            key = key_node.value
+            key = self.text(key_node)
             key_path = (*path, key)
             if key in data:
                 line = self.result.key_places[key_path][0]
@@ -130,7 +130,18 @@ class _Reader:
                 self.result.problem(path, f"found {node.value!r}, expected a value of type {kind}")
                 return None
         # Everything else is taken as written: a date without quotes is the text of that date.
-        return str(node.value)
+        return self.text(node)
+
+    def text(self, node: ScalarNode) -> str:
+        """The text of a node. Half of a surrogate pair, escaped, is text to YAML and to nobody else."""
+        text = str(node.value)
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            message = f"found {text!r}, expected text without half a surrogate pair"
+            self.result.problems.append(BookProblem(self.result.file, *_place(node.start_mark), message))
+            return text.encode(errors="replace").decode()
+        return text
 
 
 def _int(text: str) -> int:

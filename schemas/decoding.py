@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from schemas.book_model import Book, Const, DueField, FieldPath, Match, Promise, Scalar, Source
+from schemas.book_model import Book, Const, FieldPath, Match, Scalar, Source
 from schemas.errors import EventError
-from schemas.facts import CONTROL, INTEGER_BITS_MAX, TEXT_MAX, Decoded, Fact, Subject
+from schemas.facts import CONTROL, INTEGER_BITS_MAX, TEXT_MAX, WHOLE_BYTES_MAX, Decoded, Fact, Subject
 from schemas.fields import compile_fields
 from schemas.instants import parse_date, parse_instant
+from schemas.looks import Looked, looked_at
 
 BAD_JSON = "bad_json"
 MISSING_ID = "missing_id"
@@ -43,10 +44,14 @@ _Getter = Callable[[Any], Any]
 
 
 class _TypePlan(NamedTuple):
-    """What is taken from events of one type: the type's name, the payload fields and the dues to be checked."""
+    """What is taken from events of one type: the type's name, the payload fields and the instants to be checked.
+
+    Fields are scalars, but for the `whole` ones, which conditions may look into.
+    """
 
     event: str
     fields: tuple[tuple[str, _Getter], ...]
+    whole: tuple[tuple[str, _Getter], ...]
     dues: tuple[tuple[str, _Getter, Match], ...]
 
 
@@ -74,6 +79,7 @@ class SourceDecoder:
         "_get_key",
         "_get_time",
         "_get_type",
+        "_get_withdrawn",
         "_key",
         "_name",
         "_plans",
@@ -87,12 +93,14 @@ class SourceDecoder:
         self._zone = ZoneInfo(book.timezone) if book.timezone else None
         # In direct mode all promises share one key.
         self._key = book.promises[0].key
-        wanted = {event: _wanted_fields(book.promises, event) for event in _named_events(book.promises)}
+        looked = looked_at(book.promises)
         paths = [source.id.parts, source.time.parts, self._payload(self._key)]
+        if source.withdraws is not None:
+            paths.append(source.withdraws.parts)
         if isinstance(source.type, FieldPath):
             paths.append(source.type.parts)
-        for fields in wanted.values():
-            paths += [self._payload(field) for field in fields]
+        for wanted in looked.values():
+            paths += [self._payload(field) for field in wanted.fields]
         event_type, getters = compile_fields(paths)
         self._decode = msgspec.json.Decoder(event_type).decode
         self._get_id = getters[source.id.parts]
@@ -103,20 +111,12 @@ class SourceDecoder:
             self._get_type = _always(source.type.value)
         else:
             self._get_type = getters[source.type.parts]
-        self._plans = {
-            event: _TypePlan(
-                event,
-                tuple((field, getters[self._payload(field)]) for field in fields),
-                tuple(
-                    (promise.due.field, getters[self._payload(promise.due.field)], promise.when)
-                    for promise in book.promises
-                    if promise.when.event == event and isinstance(promise.due, DueField)
-                ),
-            )
-            for event, fields in wanted.items()
-        }
+        self._get_withdrawn: _Getter | None = None
+        if source.withdraws is not None:
+            self._get_withdrawn = getters[source.withdraws.parts]
+        self._plans = {event: self._plan(event, wanted, getters) for event, wanted in looked.items()}
 
-    def decode(self, value: bytes) -> Decoded:  # noqa: C901 - one pass; each call it is cut into costs 3%
+    def decode(self, value: bytes) -> Decoded:  # noqa: C901, PLR0912 - one pass; each call it is cut into costs 3%
         """The subject and fact of one event. Raises EventError with one of the reasons of this module."""
         try:
             event = self._decode(value)
@@ -134,6 +134,11 @@ class SourceDecoder:
         except ValueError as error:
             raise EventError(UNREADABLE_TIME, f"time {self._source.time.text!r}: {error}") from None
         plan = self._plans.get(kind)
+        withdraws = None
+        if self._get_withdrawn is not None:
+            withdraws = self._withdrawn(self._get_withdrawn(event))
+            if plan is None and withdraws is not None:
+                plan = _TypePlan(kind, (), (), ())
         if plan is None:
             return _UNKNOWN
         key = self._get_key(event)
@@ -149,15 +154,47 @@ class SourceDecoder:
                     data[field] = found
             elif scalar in _SCALARS and (scalar is not int or found.bit_length() <= INTEGER_BITS_MAX):
                 data[field] = found
-        if plan.dues:
+        for field, get in plan.whole:
+            found = get(event)
+            if found is not msgspec.UNSET and _is_storable(found):
+                data[field] = found
+        if plan.dues and withdraws is None:
             _check_dues(event, plan, data)
         # The same as Subject(...), without the Python function that a NamedTuple has for a constructor.
         subject = _new_tuple(Subject, (self._key, key))
-        return Decoded(subject, Fact(self._name, fact_id, plan.event, time_ms, data), False)
+        return Decoded(subject, Fact(self._name, fact_id, plan.event, time_ms, data, withdraws), False)
+
+    def _plan(self, event: str, wanted: Looked, getters: dict[tuple[str, ...], _Getter]) -> _TypePlan:
+        def getter(field: str) -> _Getter:
+            return getters[self._payload(field)]
+
+        return _TypePlan(
+            event,
+            tuple((field, getter(field)) for field in sorted(wanted.fields - wanted.whole)),
+            tuple((field, getter(field)) for field in sorted(wanted.whole)),
+            tuple((field, getter(field), match) for field, match in wanted.instants),
+        )
+
+    def _withdrawn(self, found: Any) -> str | None:
+        """The id of the event that an event takes back; None if it takes none back."""
+        if found is None or found is msgspec.UNSET or found == "":
+            return None
+        if type(found) is str and len(found) <= TEXT_MAX and found.isprintable():
+            return found
+        assert self._source.withdraws is not None, "only then it is asked"
+        return _named(found, (MISSING_ID, UNREADABLE_ID), "withdraws", self._source.withdraws)
 
     def _payload(self, field: str) -> tuple[str, ...]:
         prefix = self._source.data.parts if self._source.data else ()
         return prefix + FieldPath(field).parts
+
+
+def _is_storable(found: Any) -> bool:
+    """Whether a value that a condition looks into is small enough to be kept with the fact."""
+    try:
+        return len(msgspec.json.encode(found)) <= WHOLE_BYTES_MAX
+    except (OverflowError, RecursionError, ValueError):  # a number beyond 64 bits, say
+        return False
 
 
 def where_holds(match: Match, data: dict[str, Any]) -> bool:
@@ -207,27 +244,6 @@ def _named(found: Any, reasons: tuple[str, str], what: str, path: FieldPath | Co
 
 def _always(value: str) -> _Getter:
     return lambda _event: value
-
-
-def _named_events(promises: tuple[Promise, ...]) -> set[str]:
-    return {match.event for promise in promises for match in _matches(promise)}
-
-
-def _matches(promise: Promise) -> tuple[Match, ...]:
-    release = (promise.release,) if promise.release else ()
-    return (promise.when, promise.expect, *release)
-
-
-def _wanted_fields(promises: tuple[Promise, ...], event: str) -> list[str]:
-    """The payload fields that any promise looks at in events of this type, sorted."""
-    fields: set[str] = set()
-    for promise in promises:
-        for match in _matches(promise):
-            if match.event == event:
-                fields.update(path for path, _ in match.where)
-        if promise.when.event == event and isinstance(promise.due, DueField):
-            fields.add(promise.due.field)
-    return sorted(fields)
 
 
 def _unusable(reasons: tuple[str, str], what: str, path: FieldPath | Const, found: Any, expected: str) -> EventError:

@@ -7,11 +7,14 @@ import msgspec
 from schemas.facts import Fact, FactRef
 from schemas.instants import format_instant
 from schemas.publications import (
+    AT_RISK,
     BREACHED,
     FACTS_PUBLISHED_MAX,
     FULFILLED_LATE,
     OUTCOME,
     RETRACTED,
+    AtRisk,
+    AtRiskData,
     Breached,
     BreachedData,
     Event,
@@ -29,8 +32,8 @@ from schemas.publications import (
 _encode = msgspec.json.Encoder().encode
 
 
-_BREACHED_SCHEMA, _LATE_SCHEMA, _RETRACTED_SCHEMA, _OUTCOME_SCHEMA = map(
-    schema_id, (BREACHED, FULFILLED_LATE, RETRACTED, OUTCOME)
+_BREACHED_SCHEMA, _LATE_SCHEMA, _RETRACTED_SCHEMA, _AT_RISK_SCHEMA, _OUTCOME_SCHEMA = map(
+    schema_id, (BREACHED, FULFILLED_LATE, RETRACTED, AT_RISK, OUTCOME)
 )
 
 
@@ -56,6 +59,17 @@ def encode_event(publication: Publication, detected_at: int, mode: Mode) -> byte
         retracted = RetractedData(reason=publication.reason, **_promise_data(publication, when, mode))
         event = Retracted(
             id=publication.id, subject=publication.subject, time=when, dataschema=_RETRACTED_SCHEMA, data=retracted
+        )
+    elif publication.kind == "at_risk":
+        assert publication.warn is not None
+        assert publication.risk_at is not None
+        at_risk = AtRiskData(
+            warn=publication.warn,
+            risk_at=format_instant(publication.risk_at),
+            **_promise_data(publication, when, mode),
+        )
+        event = AtRisk(
+            id=publication.id, subject=publication.subject, time=when, dataschema=_AT_RISK_SCHEMA, data=at_risk
         )
     else:
         raise ValueError(f"found a publication of kind {publication.kind!r}, expected one for the breaches topic")
@@ -111,7 +125,9 @@ def _breached_data(publication: Publication, detected_at: str, mode: Mode) -> Br
         cycle=publication.cycle,
         opening=opening,
         opened_at=opening.time,
+        first_due=format_instant(publication.due if publication.first_due is None else publication.first_due),
         due=format_instant(publication.due),
+        paused_ms=publication.paused_ms,
         breached_at=format_instant(publication.breached_at),
         detected_at=detected_at,
         fulfilled_at=None,
@@ -124,6 +140,8 @@ def _breached_data(publication: Publication, detected_at: str, mode: Mode) -> Br
         mode=mode,
         timezone=publication.timezone,
         explain=publication.explain,
+        impact=publication.impact,
+        group=publication.group or {},
     )
 
 
@@ -139,7 +157,9 @@ def _promise_data(publication: Publication, detected_at: str, mode: Mode) -> dic
         "cycle": publication.cycle,
         "opening": opening,
         "opened_at": format_instant(publication.opened_at),
+        "first_due": format_instant(publication.due if publication.first_due is None else publication.first_due),
         "due": format_instant(publication.due),
+        "paused_ms": publication.paused_ms,
         "breached_at": _optional(publication.breached_at),
         "detected_at": detected_at,
         "fulfilled_at": _optional(publication.fulfilled_at),
@@ -152,6 +172,8 @@ def _promise_data(publication: Publication, detected_at: str, mode: Mode) -> dic
         "mode": mode,
         "timezone": publication.timezone,
         "explain": publication.explain,
+        "impact": publication.impact,
+        "group": publication.group or {},
     }
 
 

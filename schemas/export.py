@@ -25,6 +25,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         publications.BREACHED: _of_struct(publications.Breached),
         publications.FULFILLED_LATE: _of_struct(publications.FulfilledLate),
         publications.RETRACTED: _of_struct(publications.Retracted),
+        publications.AT_RISK: _of_struct(publications.AtRisk),
         publications.OUTCOME: _of_struct(publications.Outcome),
         "notification.v1": _of_struct(Notification),
         "book.v1": _without_null(BookSpelling.model_json_schema()),

@@ -16,6 +16,8 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 """What no id and no subject contains: U+001F separates the parts of stored keys and of what ids are made of,
 CloudEvents allows none in a subject, and a terminal, a log or an HTTP header would obey them."""
 
+WHOLE_BYTES_MAX = 4_096
+"""Bytes of JSON of a list or object that a condition looks into; a larger one counts as missing."""
 INTEGER_BITS_MAX = 1_024
 """Bits of a whole number that is kept of a payload: the range of a double."""
 
@@ -34,7 +36,8 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One event of one source.
 
     `time` is UTC milliseconds since the epoch (finer input is truncated). `data` holds only the payload
-    fields that the book names, by their dotted path.
+    fields that the book names, by their dotted path. `withdraws` is the id of another fact of its source that this one
+    takes back.
     """
 
     source: str
@@ -42,6 +45,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     type: str
     time: int
     data: dict[str, Any]
+    withdraws: str | None = None
 
     @property
     def member(self) -> tuple[str, str]:

@@ -1,20 +1,24 @@
 """What is published: the core's `Publication`, and the CloudEvents that carry it to other teams.
 
 A publication of kind breached, fulfilled_late or retracted becomes one event on the breaches topic and one on the
-outcomes topic; kind outcome becomes the latter only. Per cycle the highest `revision` is the one in force.
+outcomes topic; kind outcome becomes the latter only, kind at_risk the former only. Per cycle the highest `revision` is
+the one in force.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from schemas.book_model import Severity
 from schemas.facts import Fact, FactRef
 
-Kind = Literal["breached", "fulfilled_late", "retracted", "outcome"]
+Kind = Literal["breached", "fulfilled_late", "retracted", "at_risk", "outcome"]
 Status = Literal["open", "kept", "breached", "fulfilled_late", "released", "void"]
 Mode = Literal["live", "replay"]
-RetractReason = Literal["fulfilled_in_time", "released_in_time", "opening_changed"]
+RetractReason = Literal[
+    "fulfilled_in_time", "released_in_time", "opening_changed", "due_moved", "moved_before_itself", "evidence_changed",
+    "cause_retracted",
+]  # fmt: skip
 
 EVENT_SOURCE: Literal["/promisewatch"] = "/promisewatch"
 CONTENT_TYPE: Literal["application/json"] = "application/json"
@@ -26,17 +30,20 @@ FACTS_PUBLISHED_MAX = 100
 BREACHED = "promise.breached.v1"
 FULFILLED_LATE = "promise.fulfilled_late.v1"
 RETRACTED = "promise.retracted.v1"
+AT_RISK = "promise.at_risk.v1"
 OUTCOME = "promise.outcome.v1"
 
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 """RFC 3339 in UTC with milliseconds."""
 Revision = Annotated[int, msgspec.Meta(ge=1)]
+Amount = str | float | int
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):
     """One change of a verdict, as the core decides it: everything but when it was detected. Instants are UTC ms.
 
-    `id` is the event's id on the breaches topic (for kind outcome: unused there), `outcome_id` that of its outcome.
+    `id` is the event's id on the breaches topic (for kind outcome: unused there), `outcome_id` that of its outcome (for
+    kind at_risk: unused). `first_due` None: it is `due`.
     """
 
     kind: Kind
@@ -63,10 +70,21 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True):
     reason: RetractReason | None = None
     explain: str = ""
     timezone: str = "UTC"
+    first_due: int | None = None
+    paused_ms: int = 0
+    impact: Amount | None = None
+    group: dict[str, Any] | None = None
+    warn: str | None = None
+    risk_at: int | None = None
 
 
 class PromiseData(msgspec.Struct, frozen=True, kw_only=True):
-    """What every event on the breaches topic tells. `cycle` is the id of the opening fact."""
+    """What every event on the breaches topic tells. `cycle` is the id of the opening fact.
+
+    `first_due` is the due as first promised, `due` as last promised. `paused_ms` is for how long the promise stood
+    still, `impact` what its breach is worth by the book, `group` the payload fields of the opening by which the book
+    has breaches put together. These four are always written; events of versions that did not know them lack them.
+    """
 
     promise: str
     version: int
@@ -77,12 +95,14 @@ class PromiseData(msgspec.Struct, frozen=True, kw_only=True):
     cycle: str
     opening: FactRef
     opened_at: Instant
+    first_due: Instant | None = None
     due: Instant
+    paused_ms: Annotated[int, msgspec.Meta(ge=0)] = 0
     breached_at: Instant | None
     detected_at: Instant
     fulfilled_at: Instant | None
     late_by_ms: int | None
-    status: Literal["kept", "breached", "fulfilled_late", "released", "void"]
+    status: Status
     revision: Revision
     expected: str
     facts: list[FactRef]
@@ -90,6 +110,8 @@ class PromiseData(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode
     timezone: str
     explain: str
+    impact: Amount | None = None
+    group: dict[str, str | float | int | bool | None] = {}
 
 
 class BreachedData(PromiseData, frozen=True, kw_only=True):
@@ -109,10 +131,21 @@ class FulfilledLateData(PromiseData, frozen=True, kw_only=True):
 
 
 class RetractedData(PromiseData, frozen=True, kw_only=True):
-    """A breach that turned out not to be one: evidence dated in time arrived after it had been published."""
+    """A breach that turned out not to be one: evidence dated in time arrived after it had been published.
 
-    status: Literal["kept", "released", "void"]
+    Status open: it is not decided yet (its due has moved, or what had broken it was taken back).
+    """
+
+    status: Literal["kept", "released", "void", "open"]
     reason: RetractReason
+
+
+class AtRiskData(PromiseData, frozen=True, kw_only=True):
+    """A running promise that may soon be broken. `warn` is the warning as the book spells it, `risk_at` its instant."""
+
+    status: Literal["open"]
+    warn: str
+    risk_at: Instant
 
 
 class OutcomeData(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,13 +201,19 @@ class Retracted(Envelope, frozen=True, kw_only=True, tag=RETRACTED):
     data: RetractedData
 
 
+class AtRisk(Envelope, frozen=True, kw_only=True, tag=AT_RISK):
+    """What was promised has not come yet, and the due is near."""
+
+    data: AtRiskData
+
+
 class Outcome(Envelope, frozen=True, kw_only=True, tag=OUTCOME):
     """How the promise ended, for reports."""
 
     data: OutcomeData
 
 
-Event = Breached | FulfilledLate | Retracted | Outcome
+Event = Breached | FulfilledLate | Retracted | AtRisk | Outcome
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 

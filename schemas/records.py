@@ -10,13 +10,30 @@ RECORD_FORMAT = 1
 """First element of every stored record and checkpoint. Anything else is refused, never guessed at."""
 
 
+class General(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a cycle of the whole language stores besides (`promises/general.py`). All instants are UTC milliseconds.
+
+    `resolve_at` is the instant whose passing `fire` waits for. `floor` is the one before which no warning about the due
+    in force is published. `next_at` is when a timer has to look at the cycle. `fulfilled_at` and `breached_at` are
+    those last published, `paused_ms` is for how long the promise has been paused.
+    """
+
+    resolve_at: int
+    floor: int
+    next_at: int
+    fulfilled_at: int | None
+    breached_at: int | None
+    paused_ms: int
+
+
 class Cycle(msgspec.Struct, array_like=True, gc=False):
     """One run of one promise on one subject, named by the fact that opened it.
 
     All instants are UTC milliseconds. `due` is the deadline in force, `base_due` the one computed at opening (it never
     changes when a calendar does). `fire` is when the breach may be published: max(due, floor). `expires` is when the
     cycle leaves the store. `status`, `revision` and `counts` say what had been published when the record was last
-    written; what timers published since then follows from the checkpoint (`promises/cycles.py`).
+    written; what timers published since then follows from the checkpoint (`promises/cycles.py`). With `general` they
+    say what has been published, timers included: such cycles are written whenever a timer has to do with them.
     """
 
     promise: str
@@ -31,6 +48,7 @@ class Cycle(msgspec.Struct, array_like=True, gc=False):
     status: Status = "open"
     revision: int = 0
     counts: dict[str, int] = {}
+    general: General | None = None
 
 
 class Record(msgspec.Struct, array_like=True, gc=False):

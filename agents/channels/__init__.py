@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from agents.decisions import NotifyReason
-from schemas.publications import Breached, FulfilledLate, Retracted
+from schemas.publications import AtRisk, Breached, FulfilledLate, Retracted
 
-BreachEvent = Breached | FulfilledLate | Retracted
+BreachEvent = Breached | FulfilledLate | Retracted | AtRisk
 
 
 class Message(NamedTuple):

@@ -9,6 +9,7 @@ from agents.decisions import NotifyReason
 HEADLINES = {
     NotifyReason.FIRST_BREACH: "PROMISE BROKEN",
     NotifyReason.BROKEN_AGAIN: "BROKEN AFTER ALL",
+    NotifyReason.AT_RISK: "AT RISK",
     NotifyReason.FULFILLED_LATE: "CAME LATE",
     NotifyReason.RETRACTED: "ALL WELL AFTER ALL",
 }

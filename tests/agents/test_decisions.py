@@ -4,7 +4,16 @@ import pytest
 
 from agents.decisions import Memory, NotifyReason, decide, remember
 from schemas.facts import FactRef
-from schemas.publications import Breached, BreachedData, FulfilledLate, FulfilledLateData, Retracted, RetractedData
+from schemas.publications import (
+    AtRisk,
+    AtRiskData,
+    Breached,
+    BreachedData,
+    FulfilledLate,
+    FulfilledLateData,
+    Retracted,
+    RetractedData,
+)
 from tests.agents.fakes import as_any
 
 DUE = "2026-05-01T12:00:00.000Z"
@@ -38,7 +47,17 @@ def retracted() -> Retracted:
     return Retracted(id="r", subject="A", time=DUE, dataschema="s", data=data)
 
 
+def at_risk() -> AtRisk:
+    """A warning."""
+    common = {**COMMON, "breached_at": None}
+    data = as_any(AtRiskData)(
+        **common, fulfilled_at=None, late_by_ms=None, status="open", revision=1, warn="-6h", risk_at=DUE
+    )
+    return AtRisk(id="w", subject="A", time=DUE, dataschema="s", data=data)
+
+
 TOLD = Memory(1, {"b": "sent"}, 1, True)
+WARNED = Memory(1, {"w": "sent"}, 1, False, {}, ["w"])
 SKIPPED = Memory(1, {"b": "skipped"}, 1, False)
 FAILED = Memory(1, {"b": "failed"}, 1, False, {"b": 7})
 
@@ -58,6 +77,11 @@ FAILED = Memory(1, {"b": "failed"}, 1, False, {"b": 7})
         (late(), None, DUE_MS, False, NotifyReason.NEVER_TOLD),
         (retracted(), TOLD, DUE_MS, True, NotifyReason.RETRACTED),
         (retracted(), SKIPPED, DUE_MS, False, NotifyReason.NEVER_TOLD),
+        (at_risk(), None, DUE_MS, True, NotifyReason.AT_RISK),
+        (at_risk(), None, DUE_MS + 1, False, NotifyReason.TOO_OLD),
+        (at_risk(), WARNED, DUE_MS, False, NotifyReason.ALREADY_HANDLED),
+        (breach("b", 2), WARNED, DUE_MS, True, NotifyReason.FIRST_BREACH),
+        (late(), WARNED, DUE_MS, False, NotifyReason.NEVER_TOLD),
     ],
 )
 def test_every_reason(event: Breached, memory: Memory | None, now: int, deliver: bool, reason: NotifyReason) -> None:

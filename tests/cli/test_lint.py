@@ -22,7 +22,7 @@ promises:
     when: {event: order.placed}
     due: {plus: 1, unit: day, calendar: carrier}
     expect: {event: parcel.delivered}
-    warn: [-6h]
+    warn: [6h]
     colour: red
 """
 
@@ -52,7 +52,7 @@ def test_every_error_is_shown_at_once_with_its_place(wrong: Path) -> None:
     messages = [match[4] for match in found if match]
     assert "soon" in messages[0]
     assert "carrier" in messages[1]
-    assert "not supported yet" in messages[2]
+    assert "-6h" in messages[2]
     assert "colour" in messages[3]
     assert run.err == f"{wrong}: 4 errors\n"
 

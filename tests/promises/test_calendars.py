@@ -44,6 +44,48 @@ def test_holidays_of_a_region_are_known() -> None:
     assert made("DE").is_open_day(corpus_christi)
 
 
+def closed_on(holidays: str, day: date, zone: str = "UTC", **more: frozenset[date]) -> str:
+    """Why a calendar with the holidays of a country is closed on a day on which it would be open."""
+    exceptions = {"add": frozenset(), "remove": frozenset()} | more
+    spec = CalendarSpec("x", frozenset(range(7)), 0, 1440, holidays, timezone=None, **exceptions)
+    return Calendar(spec, Civil(zone)).why_closed(day_of(day))
+
+
+@pytest.mark.parametrize(
+    ("holidays", "day", "why"),
+    [
+        ("ES-MD", date(2026, 5, 2), "Madrid Day"),
+        ("ES-CT", date(2026, 5, 2), ""),
+        ("GB-SCT", date(2026, 1, 2), "New Year Holiday"),
+        ("GB-ENG", date(2026, 1, 2), ""),
+        ("GB-ENG", date(2026, 4, 6), "Easter Monday"),
+        ("GB-SCT", date(2026, 4, 6), ""),
+        ("GB-ENG", date(2021, 12, 27), "Christmas Day (observed)"),
+        ("US", date(2027, 7, 5), "Independence Day (observed)"),
+        ("US", date(2021, 12, 31), "New Year's Day (observed)"),
+        ("NL", date(2025, 4, 26), "King's Day"),
+        ("NL", date(2025, 4, 27), ""),
+        ("NL", date(2026, 5, 5), ""),
+        ("NL", date(2025, 5, 5), "Liberation Day"),
+    ],
+)
+def test_public_holidays_are_those_of_country_region_and_year(holidays: str, day: date, why: str) -> None:
+    """Also the day on which a holiday is observed that fell on a weekend; if need be in the year before."""
+    assert closed_on(holidays, day) == why
+
+
+def test_exceptions_work_on_a_region_and_on_observed_days() -> None:
+    """The book has the last word."""
+    assert not closed_on("US", date(2027, 7, 5), remove=frozenset({date(2027, 7, 5)}))
+    assert closed_on("ES-MD", date(2026, 5, 4), add=frozenset({date(2026, 5, 4)})) == "closed by the book"
+
+
+def test_a_removed_holiday_on_a_weekend_opens_nothing() -> None:
+    """`remove` makes it a day like any other, and the office works on none of those on Saturdays."""
+    spec = CalendarSpec("x", WEEK, 0, 1440, "NL", frozenset(), frozenset({date(2026, 12, 26)}), None)
+    assert Calendar(spec, Civil("UTC")).why_closed(day_of(date(2026, 12, 26))) == "a Saturday"
+
+
 def test_the_next_open_day_is_counted_over_weekends_and_holidays() -> None:
     """From Friday 24 April 2026 the office's first day is Tuesday, its tenth Monday 11 May."""
     office, friday = calendar("office"), day_of(date(2026, 4, 24))

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from promises.civil import INSTANT_MAX, Civil, date_of, day_of
 from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
+from tests.promises.minutes import WATCHES, wall
 
 ZONES = ["Europe/Amsterdam", "America/Sao_Paulo", "Africa/Cairo", "America/New_York", "Asia/Kolkata", "Pacific/Apia",
-         "Australia/Lord_Howe", "America/Havana", "America/Nuuk", "UTC"]  # fmt: skip
+         "Australia/Lord_Howe", "America/Havana", "America/Nuuk", "UTC", "Africa/Casablanca", "Pacific/Kiritimati",
+         "Pacific/Kwajalein", "Africa/Monrovia"]  # fmt: skip
 
 
 def utc(text: str) -> int:
@@ -71,6 +73,41 @@ def test_the_remembered_offsets_say_what_the_zone_says(zone: str, when: date) ->
         assert time_ms == (there.hour * 3600 + there.minute * 60 + there.second) * 1_000
         expected = there.replace(fold=0)
         assert civil.instant(day, time_ms) == int(expected.timestamp()) * 1_000
+
+
+@pytest.mark.parametrize("number", range(len(WATCHES)))
+def test_civil_time_is_what_a_watch_says(number: int) -> None:
+    """Through some weeks in which clocks changed, there and back; and at times that the clocks jumped over."""
+    on = wall(number)
+    civil = Civil(on.zone)
+    for minute in range(0, len(on.shown), 10):
+        shown = on.shown[minute]
+        day, time_ms = civil.local((on.first + minute) * MINUTE_MS)
+        assert day * DAY_MS + time_ms == shown * MINUTE_MS
+        assert civil.instant(day, time_ms) == (on.first + on.seen[shown]) * MINUTE_MS
+    for jump in on.jumps:
+        for shown in range(on.shown[jump] + 1, on.shown[jump + 1], 10):
+            expected = (on.first + jump + shown - on.shown[jump]) * MINUTE_MS
+            assert civil.instant(shown // 1440, shown % 1440 * MINUTE_MS) == expected
+    for day in range(day_of(on.days[1]), day_of(on.days[-1])):
+        assert civil.has_day(day) == (date_of(day) in on.days)
+
+
+def test_offsets_of_local_time_have_seconds() -> None:
+    """Liberia was 44 minutes and 30 seconds behind until 7 January 1972."""
+    civil = Civil("Africa/Monrovia")
+    assert civil.local(utc("1972-01-06T12:00:00Z"))[1] == (11 * 3600 + 15 * 60 + 30) * 1_000
+    assert civil.instant(day_of(date(1972, 1, 6)), 0) == utc("1972-01-06T00:44:30Z")
+    assert civil.end_of_day(day_of(date(1972, 1, 6))) == utc("1972-01-07T00:44:29.999Z")
+
+
+def test_a_zone_that_changed_sides_of_the_date_line_skipped_a_day() -> None:
+    """Samoa went from 29 to 31 December 2011; the end of the 30th is that of the 29th."""
+    civil = Civil("Pacific/Apia")
+    thursday = day_of(date(2011, 12, 29))
+    assert [civil.has_day(thursday + more) for more in range(3)] == [True, False, True]
+    assert civil.end_of_day(thursday + 1) == civil.end_of_day(thursday) == utc("2011-12-30T09:59:59.999Z")
+    assert civil.instant(thursday + 1, 12 * HOUR_MS) == civil.instant(thursday + 2, 12 * HOUR_MS)
 
 
 @pytest.mark.parametrize("zone", ZONES)

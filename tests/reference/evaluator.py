@@ -1,264 +1,148 @@
 """A second opinion: what every promise comes to, worked out slowly and obviously, from the rules as written.
 
 It shares no code with the product: it reads the book as plain YAML data, walks through civil time minute by minute and
-looks at whole sets of facts, never at differences. Instants are UTC milliseconds.
+looks at whole sets of facts, never at differences. Instants are UTC milliseconds. By subject: `facts`, `conditions`,
+`civil` and `dues`, `openings`, `cycles`, and here the verdicts.
 """
 
-import json
-import re
-from datetime import UTC, date, datetime, timedelta
-from functools import cache
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
-import holidays
+from tests.reference.conditions import is_true
+from tests.reference.cycles import FOREVER, Cycle, live
+from tests.reference.dues import warned_at
+from tests.reference.facts import Event, as_set, fields_named, missing, reach, reduced, resembles
+from tests.reference.openings import Opening, opening, opening_events, openings, remedies
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MINUTE = 60_000
-UNITS = {"ms": 1, "s": 1_000, "m": MINUTE, "h": 60 * MINUTE, "d": 1440 * MINUTE}
-WEEKDAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-Event = dict[str, Any]
-"""source, id, type, time and data (payload fields by dotted path)."""
+Book = dict[str, Any]
+Promise = dict[str, Any]
+ROLES = ("expect", "forbid", "until", "release", "repromise", "pause")
 
 
 class Judged(NamedTuple):
     """One cycle, named by the id of its opening event."""
 
     cycle: str
+    version: int
     opened_at: int
+    first_due: int
     due: int
+    paused_ms: int
     status: str
     fulfilled_at: int | None
+    breached_at: int | None
+    warnings: tuple[tuple[str, int, int], ...]
+    """What is to be announced, when, and the due, where facts come in order and the frontier keeps up with them."""
 
 
-def judge(book: dict[str, Any], events: list[Event], frontier: int, known_since: int) -> dict[str, Judged]:
-    """By promise, the cycle of one subject as it stands when everything dated before `frontier` is known."""
-    families: dict[str, list[dict[str, Any]]] = {}
+def judge(
+    book: Book, events: list[Event], frontier: int, known_since: int, key: str | None = None
+) -> dict[str, list[Judged]]:
+    """By promise, the cycles of one subject as they stand when everything dated before `frontier` is known."""
+    families: dict[str, list[Promise]] = {}
     for promise in book["promises"]:
-        families.setdefault(promise["id"], []).append(promise)
-    facts = as_set(book, families, events, known_since)
-    judged = {}
-    for name, versions in families.items():
-        openings = [(fact, opened(book, versions, fact, known_since)) for fact in facts]
-        accepted = [(fact, found) for fact, found in openings if found is not None]
-        if accepted:
-            first, (promise, due) = accepted[0]
-            judged[name] = status(book, promise, facts, first, due, frontier)
+        if key is None or promise.get("key", book["defaults"]["key"]) == key:
+            families.setdefault(promise["id"], []).append(promise)
+    fields = fields_named(book["promises"])
+    events = [reduced(event, fields) for event in events]
+    facts = as_set(events, lambda event: means_something(book, families, event, known_since))
+    broken: dict[str, list[tuple[Opening, int]]] = {}
+    judged: dict[str, list[Judged]] = {}
+    while len(judged) < len(families):
+        for name, versions in families.items():
+            causes = {promise["when"].get("breach_of") for promise in versions} - {None}
+            if name not in judged and causes <= set(judged):
+                possible = openings(book, versions, facts, known_since)
+                for cause in causes:
+                    possible += remedies(book, versions, broken[cause], known_since)
+                lived = live(book, possible, facts, frontier)
+                judged[name] = [verdict(book, cycle, frontier) for cycle in lived]
+                broken[name] = [
+                    (cycle.opening, one.breached_at)
+                    for cycle, one in zip(lived, judged[name], strict=True)
+                    if one.breached_at is not None
+                ]
     return judged
 
 
-def as_set(
-    book: dict[str, Any], families: dict[str, list[dict[str, Any]]], events: list[Event], known_since: int
-) -> list[Event]:
-    """Each (source, id) once, with the smallest content that means anything to a promise, in order of time and id."""
-    chosen: dict[tuple[str, str], Event] = {}
-    for event in events:
-        means_something = any(
-            matches(promise["expect"], event) or ("release" in promise and matches(promise["release"], event))
-            for promise in book["promises"]
-        ) or any(opened(book, versions, event, known_since) for versions in families.values())
-        if not means_something:
+def means_something(book: Book, families: dict[str, list[Promise]], event: Event, known_since: int) -> bool:
+    """Whether any promise can do anything with what the event says."""
+    for versions in families.values():
+        if opening(book, versions, [event], event, known_since):
+            return True
+        for promise in versions:
+            if any(role in promise and named(promise[role], event) for role in ROLES):
+                return True
+            if "pause" in promise and named(promise["pause"]["until"], event):
+                return True
+            expect = promise.get("expect", {})
+            if event["type"] in expect.get("from", {}).values():
+                return True
+            looked_at = [expect.get("leave"), promise["when"].get("field")]
+            if event["type"] in opening_events(promise) and any(
+                path and not missing(reach(event["data"], path)) for path in looked_at
+            ):
+                return True
+    return False
+
+
+def named(wanted: Any, event: Event) -> bool:
+    """Whether the event may be meant, whatever the opening says: a condition about that one is taken to hold."""
+    if isinstance(wanted, dict) and "event" not in wanted:
+        return False
+    text = wanted.get("if", "") if isinstance(wanted, dict) else ""
+    variables = {"data": event["data"], "type": event["type"]}
+    return resembles(wanted, event) and (not text or "opened" in text or is_true(text, variables))
+
+
+def verdict(book: Book, cycle: Cycle, frontier: int) -> Judged:
+    """A cycle as it stands: absence, and what must not happen, are judged up to the frontier and never past it."""
+    status, breached_at = "open", None
+    if cycle.fulfilled_at is not None and "forbid" in cycle.promise:
+        status = "kept" if cycle.fulfilled_at < frontier else "open"
+    elif cycle.fulfilled_at is not None and cycle.fulfilled_at <= cycle.due_now():
+        status = "kept"
+    elif cycle.released_at is not None:
+        status = "released"
+    elif cycle.broken_at is not None:
+        status, breached_at = ("breached", cycle.broken_at) if cycle.broken_at < frontier else ("open", None)
+    elif cycle.due_now() < frontier:
+        if "forbid" in cycle.promise:
+            status = "kept"
+        else:
+            status, breached_at = "breached" if cycle.fulfilled_at is None else "fulfilled_late", cycle.due
+    fulfilled = status in ("kept", "fulfilled_late") and "forbid" not in cycle.promise
+    return Judged(
+        cycle.opening.cycle,
+        cycle.promise.get("version", 1),
+        cycle.opening.time,
+        cycle.opening.due,
+        cycle.due,
+        cycle.paused_ms,
+        status,
+        cycle.fulfilled_at if fulfilled else None,
+        breached_at,
+        tuple(warnings(book, cycle, frontier)),
+    )
+
+
+def warnings(book: Book, cycle: Cycle, frontier: int) -> list[tuple[str, int, int]]:
+    """For each due there was, what was still to come when it was set, and the latest of what had passed already; of
+    several warnings at one instant the last by its text.
+    """
+    found = []
+    endings = [cycle.fulfilled_at, cycle.released_at, cycle.broken_at]
+    end = min([frontier, *(instant for instant in endings if instant is not None)])
+    for number, (since, due) in enumerate(cycle.dues):
+        if due == FOREVER or due < since:
             continue
-        name = (event["source"], event["id"])
-        if name not in chosen or content(event) < content(chosen[name]):
-            chosen[name] = event
-    return sorted(chosen.values(), key=lambda event: (event["time"], event["id"], event["source"]))
-
-
-def content(event: Event) -> tuple[int, bytes]:
-    text = json.dumps([event["type"], event["data"]], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return (event["time"], text.encode())
-
-
-def opened(
-    book: dict[str, Any], versions: list[dict[str, Any]], event: Event, known_since: int
-) -> tuple[dict[str, Any], int] | None:
-    """The version this event opens, and its due; None if it opens nothing."""
-    in_force = [one for one in versions if effective_from(book, one) <= event["time"]]
-    if not in_force:
-        return None
-    promise = max(in_force, key=lambda one: effective_from(book, one))
-    if not matches(promise["when"], event):
-        return None
-    early = promise["expect"].get("early", False)
-    if event["time"] < known_since + (duration(setting(book, promise, "orphan_ttl", "30d")) if early else 0):
-        return None
-    due = due_of(book, promise, event)
-    if due is None or (due < event["time"] and not early):
-        return None
-    return promise, due
-
-
-def status(
-    book: dict[str, Any], promise: dict[str, Any], facts: list[Event], opening: Event, due: int, frontier: int
-) -> Judged:
-    skew = duration(setting(book, promise, "skew", "5m"))
-    since = opening["time"] - skew
-    fulfilments = [
-        fact["time"]
-        for fact in facts
-        if matches(promise["expect"], fact) and (fact["time"] >= since or promise["expect"].get("early"))
-    ]
-    releases = [
-        fact["time"]
-        for fact in facts
-        if "release" in promise and matches(promise["release"], fact) and since <= fact["time"] <= due
-    ]
-    first, released = min(fulfilments, default=None), min(releases, default=None)
-
-    def said(word: str, at: int | None = None) -> Judged:
-        return Judged(opening["id"], opening["time"], due, word, at)
-
-    if first is not None and first <= due and (released is None or first <= released):
-        return said("kept", first)
-    if released is not None:
-        return said("released")
-    if due >= frontier:
-        return said("open")
-    return said("breached") if first is None else said("fulfilled_late", first)
-
-
-def matches(wanted: dict[str, Any], event: Event) -> bool:
-    if wanted["event"] != event["type"]:
-        return False
-    for path, value in wanted.get("where", {}).items():
-        if path not in event["data"]:
-            return False
-        found = event["data"][path]
-        if json.dumps(found) != json.dumps(value):
-            return False
-    return True
-
-
-# Time.
-
-
-def due_of(book: dict[str, Any], promise: dict[str, Any], event: Event) -> int | None:
-    zone = promise.get("timezone", book["defaults"]["timezone"])
-    due = promise["due"]
-    if "within" in due:
-        return int(event["time"]) + duration(due["within"])
-    if "field" in due:
-        value = event["data"].get(due["field"])
-        return None if value is None else instant_in(value, zone, due.get("at")) + duration(due.get("offset", "0s"))
-    return plus_days(book, due, zone, event["time"])
-
-
-def plus_days(book: dict[str, Any], due: dict[str, Any], zone: str, time: int) -> int:
-    wall = local(time, zone)
-    day = first_day(book, due, zone, time)
-    left = due["plus"]
-    if "calendar" not in due:
-        day += timedelta(days=left)
-    elif left == 0:
-        while closed(book, due["calendar"], day):
-            day += timedelta(days=1)
-    while "calendar" in due and left:
-        day += timedelta(days=1)
-        left -= not closed(book, due["calendar"], day)
-    at = due.get("at")
-    if at is None:
-        within_minute = time % MINUTE
-        return at_wall(zone, day, wall.hour * 60 + wall.minute) + within_minute
-    if at == "closing":
-        spec = book["calendars"][due["calendar"]]
-        opens, closes = spec["hours"].split("-")
-        crosses = minute_of(closes) <= minute_of(opens)
-        if closes == "24:00":
-            return end_of_day(spec.get("timezone", zone), day)
-        closing_day = day + timedelta(days=1) if crosses else day
-        return at_wall(spec.get("timezone", zone), closing_day, minute_of(closes))
-    return end_of_day(zone, day) if at == "end_of_day" else at_wall(zone, day, minute_of(at))
-
-
-def first_day(book: dict[str, Any], due: dict[str, Any], zone: str, time: int) -> date:
-    """The day the event counts for."""
-    if "cutoff" not in due:
-        return local(time, zone).date()
-    there = local(time, book["calendars"][due["of"]].get("timezone", zone))
-    day = there.date()
-    hours, minutes = map(int, due["cutoff"].split(":"))
-    if closed(book, due["of"], day) or (there.hour, there.minute) >= (hours, minutes):
-        day += timedelta(days=1)
-        while closed(book, due["of"], day):
-            day += timedelta(days=1)
-    return day
-
-
-def instant_in(value: str, zone: str, at: str | None) -> int:
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-        day = date.fromisoformat(value)
-        return end_of_day(zone, day) if at in (None, "end_of_day") else at_wall(zone, day, minute_of(str(at)))
-    said = datetime.fromisoformat(value)
-    if said.tzinfo is not None:
-        return milliseconds(said)
-    return at_wall(zone, said.date(), said.hour * 60 + said.minute) + said.second * 1_000 + said.microsecond // 1_000
-
-
-@cache
-def end_of_day(zone: str, day: date) -> int:
-    """The millisecond before the first minute that belongs to a later day."""
-    minute = milliseconds(datetime(day.year, day.month, day.day, 12, tzinfo=UTC)) - 1440 * MINUTE
-    while local(minute, zone).date() <= day:
-        minute += MINUTE
-    return minute - 1
-
-
-@cache
-def at_wall(zone: str, day: date, minute_of_day: int) -> int:
-    """The first instant at which the wall clock shows that minute; where it never does, as if it had not jumped."""
-    wanted = datetime.combine(day, datetime.min.time()) + timedelta(minutes=minute_of_day)
-    minute = milliseconds(wanted.replace(tzinfo=UTC)) - 1080 * MINUTE
-    while local(minute, zone) < wanted:
-        minute += MINUTE
-    if local(minute, zone) == wanted:
-        return minute
-    shown_before = local(minute - MINUTE, zone)
-    return minute - MINUTE + milliseconds(wanted.replace(tzinfo=UTC)) - milliseconds(shown_before.replace(tzinfo=UTC))
-
-
-@cache
-def local(time: int, zone: str) -> datetime:
-    """What the clock on the wall shows, to the minute."""
-    shown = (EPOCH + timedelta(milliseconds=time)).astimezone(ZoneInfo(zone))
-    return shown.replace(tzinfo=None, second=0, microsecond=0, fold=0)
-
-
-def closed(book: dict[str, Any], name: str, day: date) -> bool:
-    spec = book["calendars"][name]
-    if WEEKDAYS[day.weekday()] not in spec["days"]:
-        return True
-    if str(day) in spec.get("remove", []):
-        return False
-    return str(day) in spec.get("add", []) or ("holidays" in spec and day in holidays_of(spec["holidays"]))
-
-
-@cache
-def holidays_of(name: str) -> holidays.HolidayBase:
-    country, _, region = name.partition("-")
-    return holidays.country_holidays(country, subdiv=region or None)
-
-
-def milliseconds(time: datetime) -> int:
-    return (time - EPOCH) // timedelta(milliseconds=1)
-
-
-def minute_of(text: str) -> int:
-    hours, minutes = map(int, text.split(":"))
-    return hours * 60 + minutes
-
-
-def duration(text: str) -> int:
-    total = sum(int(count) * UNITS[unit] for count, unit in re.findall(r"(\d+)(ms|s|m|h|d)", text))
-    return -total if text.startswith("-") else total
-
-
-def effective_from(book: dict[str, Any], promise: dict[str, Any]) -> int:
-    written = promise.get("effective_from")
-    zone = promise.get("timezone", book["defaults"]["timezone"])
-    return -(1 << 62) if written is None else instant_in(written, zone, "00:00")
-
-
-def setting(book: dict[str, Any], promise: dict[str, Any], name: str, default: str) -> str:
-    return str(promise.get(name, book["defaults"].get(name, default)))
+        until = cycle.dues[number + 1][0] if number + 1 < len(cycle.dues) else end
+        instants = [
+            (warned_at(book, cycle.promise, text, cycle.opening.time, due), text)
+            for text in cycle.promise.get("warn", [])
+        ]
+        passed = sorted(one for one in instants if one[0] <= since)[-1:]
+        to_come = dict(sorted(one for one in instants if one[0] > since))
+        for instant, text in [*passed, *to_come.items()]:
+            if max(instant, since) < min(until, end, due):
+                found.append((text, instant, due))
+    return sorted(set(found))

@@ -1,37 +1,21 @@
 """Worlds made by chance: a book, what happened to a few subjects, and the ways in which it became known.
 
-Instants that decide something (the due and a millisecond on either side, the edge of the skew) are made often.
+Instants that decide something (a due and a millisecond on either side, the edge of the skew) are made often: after the
+first events the evaluator tells what is due when, and further events are placed there.
 """
 
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from tests.reference.evaluator import Event, due_of, duration, matches, milliseconds
+from tests.reference.civil import duration
+from tests.reference.evaluator import Judged, judge
+from tests.reference.facts import Event, wanted_events
+from tests.reference.made_books import DAY, LATER_IFS, iso, wall
 
 ALWAYS = -(1 << 62)
-DAY = 86_400_000
-ZONES = {
-    # Two spans each: around a change of clocks, and around public holidays.
-    "Europe/Amsterdam": ["2026-03-26", "2026-10-22", "2026-04-22", "2026-12-22"],
-    "America/Sao_Paulo": ["2018-10-31", "2018-02-14", "2026-12-22"],  # changed its clocks at midnight
-    "Africa/Cairo": ["2026-04-21", "2026-10-27"],  # changes its clocks at midnight
-    "America/New_York": ["2026-03-05", "2026-10-29", "2026-11-24"],
-    "America/Nuuk": ["2022-03-23", "2022-10-26"],  # changed its clocks in the evening
-    "Asia/Kolkata": ["2026-01-23"],
-}
-CALENDARS: dict[str, dict[str, Any]] = {
-    "warehouse": {"days": ["mon", "tue", "wed", "thu", "fri", "sat"], "hours": "00:00-24:00", "holidays": "NL"},
-    "carrier": {
-        "days": ["mon", "tue", "wed", "thu", "fri", "sat"], "hours": "08:00-24:00", "holidays": "NL",
-        "remove": ["2026-04-03"], "add": ["2026-12-31"],
-    },
-    "office": {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": "09:00-17:00", "holidays": "DE-BY"},
-    "night": {"days": ["sun", "mon", "tue", "thu"], "hours": "22:00-02:30"},
-    "abroad": {"days": ["mon", "tue", "wed", "thu", "fri"], "hours": "09:30-18:00", "timezone": "Asia/Tokyo"},
-}  # fmt: skip
-OPENS, FULFILS, RELEASES = ("opened", "asked"), ("done", "answered"), ("cancelled", "done")
+FAR = 1 << 50
+TTL = 400 * DAY
 
 
 @dataclass(frozen=True)
@@ -51,126 +35,170 @@ class Arrival:
     steps: list[tuple[str, Any]]
     """("event", (subject, event)) | ("frontier", instant) | ("commit", None) | ("restart", None)"""
     slice_size: int
-
-
-def make_book(chance: random.Random) -> dict[str, Any]:
-    """A book of one to four promises, some in two versions."""
-    zone = chance.choice(list(ZONES))
-    start = milliseconds(datetime.fromisoformat(chance.choice(ZONES[zone])).replace(tzinfo=UTC))
-    promises = []
-    for index in range(chance.randint(1, 4)):
-        promise = make_promise(chance, f"p{index}", zone)
-        promises.append(promise)
-        if chance.random() < 0.25:
-            newer = make_promise(chance, promise["id"], zone)
-            newer |= {"version": 2, "effective_from": iso(start + chance.randint(0, 4) * DAY // 2)}
-            promises.append(newer)
-    defaults = {"timezone": zone, "key": "id", "skew": chance.choice(["0s", "5m"]), "orphan_ttl": "400d"}
-    sources = {"s": {"topic": "t", "format": "json", "id": "id", "type": "type", "time": "time"}}
-    return {"sources": sources, "defaults": defaults, "calendars": CALENDARS, "promises": promises, "x-start": start}
-
-
-def make_promise(chance: random.Random, name: str, zone: str) -> dict[str, Any]:
-    expect: dict[str, Any] = {"event": chance.choice(FULFILS)}
-    if chance.random() < 0.3:
-        expect["where"] = {"kind": chance.choice(["a", "b"])}
-    if chance.random() < 0.3:
-        expect["early"] = True
-    promise: dict[str, Any] = {"id": name, "when": {"event": chance.choice(OPENS)}, "expect": expect}
-    promise["due"] = make_due(chance, early="early" in expect)
-    if chance.random() < 0.3:
-        promise["when"]["where"] = {"kind": chance.choice(["a", True, 1])}
-    if chance.random() < 0.5:
-        promise["release"] = {"event": chance.choice(RELEASES)}
-    if chance.random() < 0.2:
-        promise["timezone"] = chance.choice([other for other in ZONES if other != zone])
-    return promise
-
-
-def make_due(chance: random.Random, *, early: bool) -> dict[str, Any]:
-    form = chance.choice(["within", "plus", "plus", "field"])
-    if form == "within":
-        return {"within": chance.choice(["15m", "4h", "1h30m", "2d", *(["-1d"] if early else [])])}
-    if form == "field":
-        due: dict[str, Any] = {"field": chance.choice(["slot", "day"])}
-        if chance.random() < 0.5:
-            due["offset"] = chance.choice(["-1h", "30m", "-1d"])
-        if due["field"] == "day" and chance.random() < 0.5:
-            due["at"] = chance.choice(["end_of_day", "12:00", "02:30"])
-        return due
-    due = {"plus": chance.choice([0, 1, 1, 2, 5]), "unit": "day"}
-    if chance.random() < 0.5:
-        due |= {"cutoff": chance.choice(["18:00", "02:30", "00:00"]), "of": chance.choice(list(CALENDARS))}
-    if chance.random() < 0.6:
-        due["calendar"] = chance.choice(list(CALENDARS))
-    at = chance.choice([None, "end_of_day", "closing", "12:00", "02:30", "00:30"])
-    if at is not None and (at != "closing" or "calendar" in due):
-        due["at"] = at
-    return due
+    prompt: bool = False
+    """Facts come in order of time and the frontier keeps up with them: then warnings are certain too."""
 
 
 def make_world(chance: random.Random, book: dict[str, Any]) -> World:
-    start = book["x-start"]
-    names = [f"{name}-{chance.randint(0, 9)}" for name in "xyz"[: chance.randint(1, 3)]]
-    events = {name: make_story(chance, book, start) for name in names}
+    names = [f"{name}-{chance.randint(0, 9)}" for name in "xyz"[: chance.choice([1, 1, 2])]]
+    events = {name: Story(chance, book, number).tell() for number, name in enumerate(names)}
     instants = [event["time"] for story in events.values() for event in story]
-    dues = [due for story in events.values() for event in story for due in dues_of(book, event)]
-    frontier = chance.choice([*dues, *(due + 1 for due in dues), max(instants + dues) + chance.randint(1, DAY)])
-    known_since = chance.choice([ALWAYS, ALWAYS, min(instants), min(instants) + 1])
+    cycles = [one for story in events.values() for found in judge(book, story, FAR, ALWAYS).values() for one in found]
+    dues = [one.due for one in cycles]
+    past = max(instants + dues) + 40 * DAY
+    frontier = chance.choice([past, past, past, *(dues and [chance.choice(dues) + chance.choice([0, 1])])])
+    since = min(instants) + chance.choice([0, 1])
+    known_since = chance.choice([*[ALWAYS] * 8, since, since - TTL])
     return World(book, events, known_since, frontier)
 
 
-def make_story(chance: random.Random, book: dict[str, Any], start: int) -> list[Event]:
+class Story:
     """What happened to one subject: openings, then events placed around what they promise."""
-    story = [
-        make_event(chance, chance.choice(OPENS), start + chance.choice([30, 60]) * chance.randint(0, 11_520) * 1_000, n)
-        for n in range(chance.randint(1, 3))
-    ]
-    decisive = [event["time"] + 1 for event in story]
-    for event in story:
-        for due in dues_of(book, event):
-            between = sorted([event["time"], due])
-            decisive += [due - 1, due, due + 1, due + DAY, chance.randint(*between)]
-        skew = duration(book["defaults"]["skew"])
-        decisive += [event["time"] - skew, event["time"] - skew - 1, event["time"], event["time"] - DAY]
-    for n in range(chance.randint(0, 5)):
-        kind = chance.choice([*FULFILS, *FULFILS, "cancelled", "unrelated"])
-        story.append(make_event(chance, kind, chance.choice(decisive), 10 + n))
-    if chance.random() < 0.25:  # two contents under one id
-        twin = dict(chance.choice(story))
-        other = make_event(chance, chance.choice([twin["type"], "done", "opened"]), twin["time"], 99)
-        twin |= {"type": other["type"], "data": other["data"], "time": twin["time"] + chance.choice([-1, 0, 0, 1])}
-        story.append(twin)
-    return story
+
+    def __init__(self, chance: random.Random, book: dict[str, Any], number: int) -> None:
+        self.chance = chance
+        self.book = book
+        self.events: list[Event] = []
+        self.prefix = "mnk"[number]
+        mine = chance.sample(book["promises"], min(len(book["promises"]), chance.choice([1, 2, 3, 4])))
+        self.promises = list(mine)
+        for promise in mine:
+            self.promises += self.causes(promise)
+
+    def causes(self, promise: dict[str, Any]) -> list[dict[str, Any]]:
+        wanted = promise["when"].get("breach_of")
+        found = [one for one in self.book["promises"] if one["id"] == wanted]
+        return found + [more for one in found for more in self.causes(one)]
+
+    def tell(self) -> list[Event]:
+        chance, start = self.chance, self.book["x-start"]
+        begin = start + chance.choice([30, 60]) * chance.randint(0, 8_640) * 1_000
+        for promise in self.promises:
+            for _ in range(chance.choice([1, 1, 2, 3])):
+                if "event" in promise["when"]:
+                    apart = chance.choice([0, 60_000, 3_600_000, DAY])
+                    self.happens(promise, "when", begin + chance.randint(0, 3) * apart, None)
+        for _ in range(chance.choice([1, 2, 3, 4])):
+            self.round()
+        if chance.random() < 0.12:
+            self.twin()
+        if chance.random() < 0.2 and self.events:
+            self.withdraw()
+        return self.events
+
+    def round(self) -> None:
+        """Place events where the promises that run now decide."""
+        judged = judge(self.book, self.events, FAR, ALWAYS)
+        running = [
+            (promise, cycle)
+            for promise in self.promises
+            for cycle in judged[promise["id"]]
+            if cycle.version == promise.get("version", 1)
+        ]
+        for _ in range(self.chance.choice([1, 2, 3]) if running else 0):
+            promise, cycle = self.chance.choice(running)
+            opening = next((event for event in self.events if event["id"] == cycle.cycle), None)
+            role = self.chance.choice(roles(promise))
+            time = self.instant(promise, cycle)
+            if role in ("repromise", "pause", "until") and self.chance.random() < 0.7:
+                time = self.chance.randint(*sorted([cycle.opened_at, cycle.due]))
+            self.happens(promise, role, time, opening)
+
+    def instant(self, promise: dict[str, Any], cycle: Judged) -> int:
+        chance = self.chance
+        skew = duration(self.book["defaults"]["skew"])
+        early, late = sorted([cycle.opened_at, cycle.due])
+        decisive = [cycle.due + delta for delta in (-1, 0, 1)] * 2 + [cycle.opened_at + delta for delta in (0, 1)]
+        decisive += [cycle.opened_at - skew - delta for delta in (0, 1)] + [cycle.first_due, cycle.due + DAY]
+        decisive += [chance.randint(early, late)] * 6
+        if "pause" in promise:
+            before = [event["time"] for event in self.events if event["type"] in ("waits", "asked")]
+            longest = duration(promise["pause"]["max"])
+            decisive += [time + longest + chance.choice([-1, 0, 1]) for time in before]
+            decisive += [time + chance.randint(0, longest) for time in before] * 2
+        if promise.get("not_before"):
+            decisive += [cycle.due - 3_600_000 + delta for delta in (-1, 0, 1)]
+        return chance.choice(decisive)
+
+    def happens(self, promise: dict[str, Any], role: str, time: int, opening: Event | None) -> None:
+        """One event, most often one that means something in this role."""
+        wanted = promise[role] if role in promise else promise["pause"]["until"]
+        if role == "expect" and "from" in wanted:
+            kind = self.chance.choice(list(wanted["from"].values()))
+        elif role == "expect" and "leave" in wanted:
+            kind = self.chance.choice(wanted_events(promise["when"]))
+        else:
+            kind = self.chance.choice(wanted_events(wanted))
+        data = make_data(self.chance, time)
+        if isinstance(wanted, dict) and self.chance.random() < 0.85:
+            data |= LATER_IFS.get(wanted.get("if", ""), {}) | wanted.get("where", {})
+            if role == "when" and "enter" in wanted:
+                data["status"] = self.chance.choice(wanted["enter"])
+            if "match" in wanted and opening and "ref" in opening["data"]:
+                data["ref"] = opening["data"]["ref"]
+        if self.chance.random() < 0.03:
+            kind = "unrelated"
+        self.add(kind, time, data)
+
+    def add(self, kind: str, time: int, data: dict[str, Any]) -> Event:
+        name = f"{self.prefix}{self.chance.choice('ab')}{len(self.events)}"
+        event = {"source": "s", "id": name, "type": kind, "time": time, "data": data}
+        self.events.append(event)
+        return event
+
+    def twin(self) -> None:
+        """Two contents under one id."""
+        twin = dict(self.chance.choice(self.events))
+        other = self.chance.choice(self.events)
+        twin |= {"type": other["type"], "data": make_data(self.chance, twin["time"])}
+        twin["time"] += self.chance.choice([-1, 0, 0, 1])
+        self.events.append(twin)
+
+    def withdraw(self) -> None:
+        """An event that takes another one back."""
+        taken = self.chance.choice(self.events)
+        time = taken["time"] + self.chance.choice([-1, 0, 1, 3_600_000, 2 * DAY])
+        event = self.add(self.chance.choice([taken["type"], "unrelated"]), time, make_data(self.chance, time))
+        event["withdraws"] = taken["id"]
 
 
-def make_event(chance: random.Random, kind: str, time: int, number: int) -> Event:
-    data: dict[str, Any] = {}
-    if chance.random() < 0.8:
-        data["kind"] = chance.choice(["a", "a", "b", True, 1, "1"])
-    if chance.random() < 0.8:
-        data["slot"] = chance.choice([iso(time + chance.randint(-4, 40) * 3_600_000), wall(time + 7 * 3_600_000), None])
-    if chance.random() < 0.8:
-        data["day"] = wall(time + chance.randint(0, 3) * DAY)[:10]
-    return {"source": "s", "id": f"{chance.choice('mn')}{number}", "type": kind, "time": time, "data": data}
+def roles(promise: dict[str, Any]) -> list[str]:
+    """What events can be in this promise, the more telling ones more often."""
+    found = ["expect"] * 3 if "expect" in promise else ["forbid"] * 2
+    found += ["when"] if "event" in promise["when"] else []
+    found += [role for role in ("release", "repromise", "repromise", "until", "pause", "pause") if role in promise]
+    return found + (["resume"] * 2 if "pause" in promise else [])
 
 
-def dues_of(book: dict[str, Any], event: Event) -> list[int]:
-    found = [due_of(book, promise, event) for promise in book["promises"] if matches(promise["when"], event)]
-    return [due for due in found if due is not None]
+def make_data(chance: random.Random, time: int) -> dict[str, Any]:
+    slot = chance.choice([iso(time + chance.randint(-4, 60) * 3_600_000), wall(time + 7 * 3_600_000), None])
+    data = {
+        "kind": chance.choice(["a", "a", "b", "b", True, 1, "1"]),
+        "slot": slot if chance.random() < 0.8 else iso(time + 86_400_000),
+        "day": wall(time + chance.randint(0, 3) * DAY)[:10],
+        "from": iso(time + chance.randint(-4, 8) * 3_600_000),
+        "ref": chance.choice(["r1", "r2"]),
+        "unit": chance.choice(["u1", "u2", "u3"]),
+        "status": chance.choice(["p", "q", "r", None, 1]),
+        "cents": chance.choice([7, 7, 8, 9]),
+        "sims": chance.choice([1, 2, 3]),
+        "item": {"cents": chance.choice([2, 3])},
+    }
+    return {name: value for name, value in data.items() if chance.random() < 0.85}
 
 
 def make_arrival(chance: random.Random, world: World) -> Arrival:
     """Some order, some repetitions, some frontier steps (never past the last), some commits and restarts."""
+    if chance.random() < 0.2:
+        return prompt(chance, world)
     events = [("event", (subject, event)) for subject, story in world.events.items() for event in story]
     events += chance.choices(events, k=chance.randint(0, len(events)))
     if chance.random() < 0.7:
         chance.shuffle(events)
     else:
         events.sort(key=lambda step: step[1][1]["time"])
-    dues = sorted(due for _, (_, event) in events for due in dues_of(world.book, event))
-    marks = [due + chance.choice([0, 1, DAY]) for due in dues] + [event["time"] for _, (_, event) in events]
-    marks = sorted(mark for mark in chance.choices(marks, k=chance.randint(0, 4)) if mark < world.frontier)
+    marks = [mark for mark in instants(world) if mark < world.frontier]
+    marks = sorted(chance.choices(marks, k=chance.randint(0, 4))) if marks else []
     steps: list[tuple[str, Any]] = list(events)
     places = sorted(chance.randint(0, len(steps)) for _ in marks)
     for place, mark in reversed(list(zip(places, marks, strict=True))):
@@ -182,9 +210,23 @@ def make_arrival(chance: random.Random, world: World) -> Arrival:
     return Arrival(steps, chance.choice([1, 2, 100]))
 
 
-def iso(time: int) -> str:
-    return f"{wall(time)}Z"
+def prompt(chance: random.Random, world: World) -> Arrival:
+    """Every fact before the frontier passes it, and the frontier at every instant that matters."""
+    events = [("event", (subject, event)) for subject, story in world.events.items() for event in story]
+    marks = [("frontier", mark) for mark in instants(world) if mark < world.frontier]
+    steps = sorted(events + marks, key=lambda step: (instant_of(step), step[0] == "event"))
+    return Arrival([*steps, ("frontier", world.frontier)], chance.choice([1, 100]), prompt=True)
 
 
-def wall(time: int) -> str:
-    return datetime.fromtimestamp(time // 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def instant_of(step: tuple[str, Any]) -> int:
+    return int(step[1] if step[0] == "frontier" else step[1][1]["time"])
+
+
+def instants(world: World) -> list[int]:
+    """Every instant of an event, a due, a breach or a warning, and the next one."""
+    found = {event["time"] for story in world.events.values() for event in story}
+    for story in world.events.values():
+        for cycles in judge(world.book, story, FAR, world.known_since).values():
+            found |= {instant for one in cycles for instant in (one.due, one.first_due, one.breached_at or one.due)}
+            found |= {instant for one in cycles for _, instant, _ in one.warnings}
+    return sorted(found | {instant + 1 for instant in found})

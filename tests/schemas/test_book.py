@@ -13,34 +13,29 @@ from schemas.book import (
     DueField,
     DuePlus,
     DueWithin,
+    Expect,
     FieldPath,
+    Forbid,
+    Holds,
+    Leave,
     Match,
+    Pause,
+    Repromise,
+    Warn,
+    When,
     load_book,
     parse_book,
 )
+from schemas.conditions import Variables, compile_condition
 from schemas.errors import BookError, InputError
 from schemas.exits import ExitCode
 from schemas.instants import parse_instant
+from tests.language.books import COMMON, EXAMPLES, SOURCE, book_of
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
-WORKED = """\
-sources:
-  shop: {topic: shop.events, format: json, id: event_id, type: type, time: occurred_at}
-defaults: {timezone: Europe/Amsterdam, settle: 2m, skew: 5m, key: order_id}
-calendars:
-  warehouse: {days: [mon, tue, wed, thu, fri, sat], hours: "00:00-24:00", holidays: NL}
-  carrier:   {days: [mon, tue, wed, thu, fri, sat], hours: "00:00-24:00", holidays: NL, remove: ["2026-04-03"], add: ["2026-12-31"]}
-  office:    {days: [mon, tue, wed, thu, fri], hours: "09:00-17:00", holidays: NL, timezone: Europe/Amsterdam}
-promises:
-- {id: next-day, when: {event: order.placed, where: {speed: next}}, due: {cutoff: "18:00", of: warehouse, plus: 1, unit: day, calendar: carrier, at: end_of_day},
-   expect: {event: parcel.delivered}, release: {event: order.cancelled}}
-- {id: pickup-2d, when: {event: order.shipped, where: {method: pickup}}, due: {plus: 2, unit: day, calendar: carrier, at: end_of_day}, expect: {event: parcel.at_pickup}}
-- {id: confirm-15m, when: {event: order.placed}, due: {within: 15m}, expect: {event: message.sent, where: {kind: confirmation}}}
-- {id: told-before-visit, when: {event: appointment.made}, due: {field: slot_start, offset: -24h}, expect: {event: message.sent, where: {kind: visit_info}}}
-- {id: debit-notice, when: {event: debit.executed}, due: {within: -3d}, expect: {event: message.sent, where: {kind: debit_notice}, early: true}}
-- {id: complaint-ack, when: {event: complaint.received}, due: {plus: 1, unit: day, calendar: office, at: closing}, expect: {event: complaint.acked}}
-"""
+WORKED = SOURCE + COMMON + "promises:\n" + EXAMPLES["next-day"] + EXAMPLES["confirm-15m"]
 
 SOURCES = "sources: {shop: {topic: t, format: json, id: id, type: type, time: at}}\n"
 
@@ -51,20 +46,118 @@ def promise_of(due="{within: 1h}", more="", defaults="timezone: Europe/Amsterdam
     return parse_book(text).promises[0]
 
 
-def test_the_worked_examples_load_as_written():
-    """Each promise of the language's own examples becomes what its author meant."""
-    promises = {promise.id: promise for promise in parse_book(WORKED).promises}
-    assert promises["next-day"].when == Match("order.placed", (("speed", "next"),))
-    assert promises["next-day"].due == DuePlus(1, 18 * 60, "warehouse", "carrier", "end_of_day")
-    assert promises["next-day"].expect == Match("parcel.delivered")
-    assert promises["next-day"].release == Match("order.cancelled")
-    assert promises["pickup-2d"].due == DuePlus(2, None, None, "carrier", "end_of_day")
-    assert promises["confirm-15m"].due == DueWithin(900_000)
-    assert promises["told-before-visit"].due == DueField("slot_start", -DAY_MS, None)
-    assert promises["debit-notice"].due == DueWithin(-3 * DAY_MS)
-    assert promises["debit-notice"].early
-    assert not promises["complaint-ack"].early
-    assert promises["complaint-ack"].due == DuePlus(1, None, None, "office", "closing")
+LATER = Variables(("data", "opened"))
+
+
+def worked(promise_id):
+    return book_of(promise_id).promises[-1]
+
+
+@pytest.mark.parametrize(
+    ("promise_id", "when"),
+    [
+        ("next-day", When(Match(("order.placed",), (("speed", "next"),)))),
+        ("confirm-mutation", When(Match(("mutation.accepted",)), again=True)),
+        ("stuck-4h", When(Match(("order.status",)), again=True, enter=("paid", "picking"), field="status")),
+        ("two-sims", When(Match(("appointment.made",), condition=compile_condition("data.sims == 2", Variables(("data",)))))),
+        ("same-address", When(Match(("oms.address", "crm.address", "carrier.address")), again=True)),
+        ("refund-14d", When(None, breach_of="next-day")),
+    ],
+)  # fmt: skip
+def test_what_opens_the_worked_examples(promise_id, when):
+    """One event or several, fields, a condition, a status that is entered, another promise's breach."""
+    assert worked(promise_id).when == when
+
+
+@pytest.mark.parametrize(
+    ("promise_id", "due"),
+    [
+        ("next-day", DuePlus(1, 18 * 60, "warehouse", "carrier", "end_of_day")),
+        ("pickup-2d", DuePlus(2, None, None, "carrier", "end_of_day")),
+        ("confirm-15m", DueWithin(900_000)),
+        ("told-before-visit", DueField("slot_start", -DAY_MS, None)),
+        ("debit-notice", DueWithin(-3 * DAY_MS)),
+        ("no-dunning", DuePlus(60, None, None, None, None)),
+        ("complaint-ack", DuePlus(1, None, None, "office", "closing")),
+        ("handover-4h", DueWithin(4 * HOUR_MS, "office")),
+    ],
+)
+def test_when_the_worked_examples_are_due(promise_id, due):
+    """Elapsed time, working time, days and instants in the payload."""
+    assert worked(promise_id).due == due
+
+
+@pytest.mark.parametrize(
+    ("promise_id", "goal"),
+    [
+        ("next-day", Expect(Match(("parcel.delivered",)))),
+        ("confirm-mutation", Expect(Match(("message.sent",), (("kind", "mutation"),), None, ("mutation_id",)))),
+        ("two-sims", Expect(Match(("sim.delivered",)), count=2, distinct="sim_id")),
+        ("debit-notice", Expect(Match(("message.sent",), (("kind", "debit_notice"),)), early=True)),
+        ("stuck-4h", Leave("status")),
+        ("same-price", Holds(
+            compile_condition("p.cents == q.cents", Variables(("p", "q"), event=False)),
+            (("p", "payment.charged"), ("q", "quote.accepted")),
+        )),
+        ("no-dunning", Forbid(Match(("dunning.sent",)), 1, Match(("invoice.corrected",)))),
+        ("no-third-call", Forbid(Match(("contact.started",)), 2)),
+    ],
+)  # fmt: skip
+def test_what_keeps_the_worked_examples(promise_id, goal):
+    """Events, a status that is left, values that agree, and what must not happen."""
+    assert worked(promise_id).goal == goal
+
+
+def test_what_else_happens_to_the_worked_examples():
+    """A release, a pause, a new due, an earliest instant, a warning."""
+    assert worked("next-day").release == Match(("order.cancelled",))
+    assert worked("next-day").warn == (Warn("-6h", offset_ms=-6 * HOUR_MS),)
+    assert worked("complaint-10bd").pause == Pause(Match(("info.requested",)), Match(("info.received",)), 30 * DAY_MS)
+    moved = Match(("message.sent",), (("kind", "callback_moved"),))
+    assert worked("callback").repromise == Repromise(moved, "slot_end", 1)
+    assert worked("callback").not_before == "slot_start"
+
+
+def test_every_worked_example_is_a_book_of_its_own():
+    """They run as written, with a source of their own; a remedy brings what it remedies."""
+    assert [len(book_of(promise_id).promises) for promise_id in EXAMPLES] == [1] * (len(EXAMPLES) - 1) + [2]
+    assert {promise_id: worked(promise_id).id for promise_id in EXAMPLES} == {name: name for name in EXAMPLES}
+    assert worked("debit-notice").key == "invoice_id"
+
+
+def test_what_a_breach_means_to_people_is_read():
+    """One word stands for a list of it; the impact is a condition that gives an amount."""
+    breach = "{severity: low, audience: customer, template: sorry, group_by: [carrier.name, depot], impact: data.cents}"
+    promise = promise_of(more=f", breach: {breach}")
+    assert (promise.severity, promise.audience, promise.template) == ("low", ("customer",), "sorry")
+    assert promise.group_by == ("carrier.name", "depot")
+    assert promise.impact == compile_condition("data.cents", LATER, "amount")
+    assert promise_of(more=", breach: {audience: [operator, employee]}").audience == ("operator", "employee")
+    quiet = promise_of()
+    assert (quiet.audience, quiet.template, quiet.group_by, quiet.impact) == ((), None, (), None)
+
+
+def test_conditions_stand_wherever_events_are_named():
+    """`if`, `where` and `match` mean the same everywhere; `until` and `pause.until` may be an event alone."""
+    match = "event: [x, y], where: {n: 1}, if: data.m > opened.m, match: [id]"
+    expected = Match(("x", "y"), (("n", 1),), compile_condition("data.m > opened.m", LATER), ("id",))
+    assert promise_of(more=f", release: {{{match}}}").release == expected
+    pause = promise_of(more=f", pause: {{{match}, until: {{{match}}}, max: 1h}}").pause
+    assert pause == Pause(expected, expected, HOUR_MS)
+    assert promise_of(more=f", pause: {{{match}, until: z, max: 1h}}").pause == Pause(expected, Match(("z",)), HOUR_MS)
+    repromise = promise_of(more=f", repromise: {{{match}, field: f, max: 2}}").repromise
+    assert repromise == Repromise(expected, "f", 2)
+    forbid = parse_book(
+        f"{SOURCES}defaults: {{timezone: UTC, key: k}}\npromises:\n"
+        f"- {{id: p, when: {{event: a}}, due: {{within: 1h}}, forbid: {{{match}, count: 3}}, until: z}}\n"
+    )
+    assert forbid.promises[0].goal == Forbid(expected, 3, Match(("z",)))
+
+
+def test_warnings_are_offsets_or_shares_in_the_books_order():
+    """Their spelling is kept: it is part of the published event's id."""
+    warn = promise_of(due="{within: 2d}", more=", warn: [50%, -1d, -1h30m]").warn
+    assert warn == (Warn("50%", share=50), Warn("-1d", offset_ms=-DAY_MS), Warn("-1h30m", offset_ms=-5_400_000))
 
 
 def test_the_worked_calendars_load_as_written():
@@ -89,7 +182,7 @@ def test_the_worked_source_loads_as_written():
     source = parse_book(WORKED).sources["shop"]
     assert (source.topic, source.format, source.settle_ms, source.frontier) == ("shop.events", "json", 120_000, "clock")
     assert (source.id, source.type, source.time) == (FieldPath("event_id"), FieldPath("type"), FieldPath("occurred_at"))
-    assert (source.data, source.events) == (None, None)
+    assert (source.data, source.events, source.withdraws) == (None, None, None)
 
 
 def test_a_source_with_paths_constant_and_markers():
@@ -98,14 +191,15 @@ def test_a_source_with_paths_constant_and_markers():
         """
 sources:
   wms: {topic: wms.scans, format: json, id: scan.id, type: {const: parcel.scanned}, time: scan.at, data: scan,
-        settle: 2h, frontier: markers, events: [parcel.scanned]}
+        settle: 2h, frontier: markers, events: [parcel.scanned], withdraws: scan.cancels}
 defaults: {timezone: UTC, key: order_id}
-promises: [{id: p, when: {event: parcel.scanned}, due: {within: 1h}, expect: {event: parcel.scanned}}]
+promises: [{id: p, when: {event: parcel.scanned}, due: {within: 1h}, forbid: {event: parcel.scanned}}]
 """
     ).sources["wms"]
     assert source.id.parts == ("scan", "id")
     assert source.type == Const("parcel.scanned")
     assert source.data == FieldPath("scan")
+    assert source.withdraws == FieldPath("scan.cancels")
     assert (source.settle_ms, source.frontier) == (7_200_000, "markers")
     assert source.events == frozenset({"parcel.scanned"})
 
@@ -152,7 +246,7 @@ promises:
     assert book.calendars["c"].days == frozenset(range(7))
     assert book.calendars["c"].add == frozenset({date(2026, 12, 31)})
     assert book.promises[0].due == DuePlus(1, 18 * 60, "c", None, 12 * 60 + 30)
-    assert book.promises[0].when.where == (
+    assert book.promises[0].when.match.where == (
         ("code", "NO"), ("off", "off"), ("n", 1), ("f", 1.5), ("t", True), ("null", None), ("d", "2026-01-01"),
         ("s", "1"),
     )  # fmt: skip

@@ -22,7 +22,7 @@ promises:
 NESTED = """
 sources: {wms: {topic: t, format: json, id: scan.id, type: {const: scanned}, time: scan.at, data: scan}}
 defaults: {timezone: UTC, key: order.id}
-promises: [{id: p, when: {event: scanned, where: {place: A, order: x}}, due: {within: 1h}, expect: {event: scanned}}]
+promises: [{id: p, when: {event: scanned, where: {place: A, order: x}}, due: {within: 1h}, expect: {event: scanned, where: {place: B}}}]
 """
 PLACED = {"id": "e1", "type": "placed", "at": "2026-04-24T17:59:59Z", "order_id": "A-1"}
 

@@ -16,6 +16,7 @@ from schemas.book_text import read_yaml
 from schemas.errors import BookError
 from schemas.exits import ExitCode
 from schemas.notifications import Notification, encode_notification
+from tests.language.books import EXAMPLES, text_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,9 +81,28 @@ def test_the_example_books_match_the_schema_that_editors_use(book):
     assert problems("book.v1.json", {**spelled, "promises": 7}) == ["$.promises"]
 
 
+@pytest.mark.parametrize("promise_id", EXAMPLES)
+def test_the_worked_examples_match_it_too(promise_id):
+    """Every construct of the language is in the schema."""
+    data = read_yaml(text_of(promise_id), "b").data
+    Draft202012Validator(export.schemas()["book.v1.json"]).validate(data)
+
+
 @pytest.mark.parametrize(
     "promise",
     [
+        "{id: p, when: {event: a, breach_of: q}, due: {within: 4h}, expect: {event: b}}",
+        "{id: p, when: {event: []}, due: {within: 4h}, expect: {event: b}}",
+        "{id: p, when: {event: a, if: 5}, due: {within: 4h}, expect: {event: b}}",
+        "{id: p, when: {event: a}, due: {within: 4h, plus: 1, unit: day}, expect: {event: b}}",
+        "{id: p, when: {event: a}, due: {within: 4h}, expect: {event: b, leave: s}}",
+        "{id: p, when: {event: a}, due: {within: 4h}, expect: {holds: x.a == 1, from: {x-y: a}}}",
+        "{id: p, when: {event: a}, due: {within: 4h}, expect: {event: b}, forbid: {event: c}}",
+        "{id: p, when: {event: a}, due: {within: 4h}, forbid: {event: c}, until: [d]}",
+        "{id: p, when: {event: a}, due: {within: 4h}, expect: {event: b}, pause: {event: c, until: d}}",
+        "{id: p, when: {event: a}, due: {within: 4h}, expect: {event: b}, warn: [6h]}",
+        "{id: p, when: {event: a}, due: {within: 4h}, expect: {event: b}, warn: [100%]}",
+        "{id: p, when: {event: a}, due: {within: 4h}, expect: {event: b}, breach: {audience: boss}}",
         "{id: p, when: {event: a}, due: {within: 4hours}, expect: {event: b}}",
         "{id: p, when: {event: a}, due: {within: 4h}, expect: {event: b}, tittle: x}",
         "{id: p, when: {event: a}, due: {plus: 1, unit: day, at: noon}, expect: {event: b}}",

@@ -15,6 +15,7 @@ from schemas.encoding import encode_event, encode_outcome
 from schemas.facts import Fact
 from schemas.instants import parse_instant
 from schemas.publications import (
+    AT_RISK,
     BREACHED,
     EVENT_HEADERS,
     FACTS_PUBLISHED_MAX,
@@ -67,7 +68,11 @@ TAKEN_BACK = publication(
     "retracted", "kept", fulfilled_at=DUE, breached_at=None, reason="fulfilled_in_time", revision=2
 )
 KEPT = publication("outcome", "kept", fulfilled_at=DUE, breached_at=None)
-EVENTS = [(BREACH, BREACHED), (LATE_ONE, FULFILLED_LATE), (TAKEN_BACK, RETRACTED)]
+NEAR = publication(
+    "at_risk", "open", breached_at=None, warn="-6h", risk_at=PAID.time, first_due=PAID.time, paused_ms=5,
+    impact=19.99, group={"city": "Utrecht"},
+)  # fmt: skip
+EVENTS = [(BREACH, BREACHED), (LATE_ONE, FULFILLED_LATE), (TAKEN_BACK, RETRACTED), (NEAR, AT_RISK)]
 
 
 def schema_of(event_type):
@@ -128,7 +133,9 @@ def test_a_breach_tells_all_that_a_colleague_needs():
             "cycle": "e1",
             "opening": {"type": "order.placed", "time": "2026-04-24T15:59:59.000Z", "source": "shop", "id": "e1"},
             "opened_at": "2026-04-24T15:59:59.000Z",
+            "first_due": "2026-04-25T21:59:59.999Z",
             "due": "2026-04-25T21:59:59.999Z",
+            "paused_ms": 0,
             "breached_at": "2026-04-25T21:59:59.999Z",
             "detected_at": "2026-04-26T00:02:00.345Z",
             "fulfilled_at": None,
@@ -144,6 +151,8 @@ def test_a_breach_tells_all_that_a_colleague_needs():
             "mode": "live",
             "timezone": "Europe/Amsterdam",
             "explain": "Order A-17 was due on Saturday.",
+            "impact": None,
+            "group": {},
         },
     }
 

@@ -1,0 +1,175 @@
+"""The verdict on every cycle of one promise of the whole language: a pure function of its facts.
+
+    facts of a subject -> courses, one a cycle -> standing, given whether the cycle's fire time has passed
+
+All cycles of a promise are judged together, since they share their fulfilments.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
+
+from promises import borders
+from promises.accepting import Opening, View, openings, reopens
+from promises.courses import Course
+from promises.terms import Clan
+from promises.verdicts import BREACHED, KEPT, LATE, OPEN, RELEASED
+from schemas.book_model import Expect, Forbid, Holds, Leave
+from schemas.facts import Fact
+from schemas.publications import Status
+
+
+class Standing(NamedTuple):
+    """How a cycle stands, when it was fulfilled and when it was broken (UTC ms) if it was; of one that ended well also
+    the due that it met: that may still turn out to have been another.
+    """
+
+    status: Status
+    fulfilled_at: int | None = None
+    breached_at: int | None = None
+    met: int | None = None
+
+
+def standing(course: Course, *, passed: bool) -> Standing:
+    """How a cycle stands; `passed`: the fire time after which absence is proved has been published.
+
+    Evidence of fulfilment or release needs no proof. That something did not happen does, also that nothing forbidden
+    did; and before a forbidden event breaks a promise, it is to be known that nothing allowed it earlier.
+    """
+    if course.fulfilled_at is not None:
+        return Standing(KEPT, course.fulfilled_at, None, course.due)
+    if course.released is not None:
+        return Standing(RELEASED, None, None, course.due)
+    if not passed:
+        return Standing(OPEN)
+    return _proved(course)
+
+
+def _proved(course: Course) -> Standing:
+    if isinstance(course.terms.goal, Forbid):
+        if course.forbidden_at is None:
+            return Standing(KEPT, None, None, course.due)
+        return Standing(BREACHED, None, course.forbidden_at)
+    if course.late_at is None:
+        return Standing(BREACHED, None, course.due)
+    return Standing(LATE, course.late_at, course.due)
+
+
+def judge_family(clan: Clan, facts: list[Fact], view: View) -> list[Course]:
+    """The course of every cycle that events open; `facts` in their order, without those that were taken back."""
+    return run(openings(clan, facts, view), facts)
+
+
+def run(opened: list[Opening], facts: list[Fact]) -> list[Course]:
+    """What becomes of cycles with these openings, in their order."""
+    holding = [opening for opening in opened if isinstance(opening.terms.goal, Holds)]
+    if not holding:
+        return _run_events(opened, facts)
+    # Versions may differ in kind: what expects an event shares nothing with what wants values to agree.
+    others = [opening for opening in opened if not isinstance(opening.terms.goal, Holds)]
+    is_first = not others or borders.place(holding[0].fact) < borders.place(others[0].fact)
+    courses = _run_events(others, facts) + _run_holds(holding, facts, is_first=is_first)
+    return sorted(courses, key=lambda course: course.place)
+
+
+def _run_events(opened: list[Opening], facts: list[Fact]) -> list[Course]:
+    courses = [Course(*opening) for opening in opened]
+    running = courses
+    for _, group in _instants(facts) if courses else ():
+        _fulfil(running, group)
+        _go_on(running, group)
+        running = [course for course in running if not course.ended]
+    return courses
+
+
+def effective(facts: list[Fact]) -> list[Fact]:
+    """The facts without those that others of their source take back, whichever came first.
+
+    One that takes another back says nothing else.
+    """
+    withdrawn = {(fact.source, fact.withdraws) for fact in facts if fact.withdraws is not None}
+    if not withdrawn:
+        return facts
+    return [fact for fact in facts if fact.withdraws is None and fact.member not in withdrawn]
+
+
+def _instants(facts: list[Fact]) -> Iterator[tuple[int, list[Fact]]]:
+    """The facts by instant: at one instant it counts what they are before it counts what they are called."""
+    for time, group in groupby(facts, key=attrgetter("time")):
+        yield time, list(group)
+
+
+def _go_on(courses: list[Course], group: list[Fact]) -> None:
+    """What besides fulfilments happens to cycles at one instant: until beats forbid, release beats re-promise."""
+    for tell in (Course.until, Course.release_or_forbid, Course.change):
+        for fact in group:
+            for course in courses:
+                if not course.ended:
+                    tell(course, fact)
+
+
+def _fulfil(courses: list[Course], group: list[Fact]) -> None:
+    """Give each fulfilment to the cycle with the earliest due that it still meets, or else to the earliest overdue."""
+    for fact in group:
+        takers = [course for course in courses if course.may_take(fact)]
+        alone = [course for course in takers if not _is_shared(course)]
+        if alone:
+            _best(alone, fact.time).take(fact)
+        for course in takers:
+            if _is_shared(course):
+                course.take(fact)
+
+
+def _best(courses: list[Course], time: int) -> Course:
+    return min(courses, key=lambda course: (not course.meets(time), course.due_at(time), course.place))
+
+
+def _is_shared(course: Course) -> bool:
+    """Whether one fact may keep several such cycles."""
+    goal = course.terms.goal
+    return isinstance(goal, Leave) or (isinstance(goal, Expect) and goal.shared)
+
+
+def _run_holds(opened: list[Opening], facts: list[Fact], *, is_first: bool) -> list[Course]:
+    """Cycles that are kept when values agree. An opening while a cycle runs joins it and gives it a new due.
+
+    `is_first`: the first of them is the first of the promise, so it counts also without `again`.
+    """
+    starting = {opening.fact.member: opening for opening in opened}
+    courses: list[Course] = []
+    newest: dict[str, Fact] = {}
+    for time, group in _instants(facts):
+        newest.update((fact.type, fact) for fact in group)
+        running = [course for course in courses if not course.ended and course.meets(time)]
+        _converge(courses, newest, group)
+        for fact in group:
+            joined = [course for course in running if course.released is None and reopens(course.terms, facts, fact)]
+            for course in joined:
+                course.join(fact)
+            opening = starting.get(fact.member)
+            first = is_first and not courses
+            if opening is not None and not joined and (first or opening.terms.promise.when.again):
+                running.append(Course(*opening))
+                courses.append(running[-1])
+                _converge(running[-1:], newest, group)
+        _go_on(courses, group)
+    return courses
+
+
+def _converge(courses: list[Course], newest: dict[str, Fact], group: list[Fact]) -> None:
+    """What the newest values make of cycles once an instant is over. They agree first, then something ends them."""
+    for course in courses:
+        if not course.ended and _agree(course, newest):
+            course.agree(group[0].time)
+        for fact in group:
+            if not course.ended:
+                course.release(fact)
+
+
+def _agree(course: Course, newest: dict[str, Fact]) -> bool:
+    goal = course.terms.goal
+    if not isinstance(goal, Holds) or any(event not in newest for _, event in goal.aliases):
+        return False
+    seen = {alias: newest[event].data for alias, event in goal.aliases}
+    return goal.condition.holds(seen) is True
