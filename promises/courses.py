@@ -24,7 +24,7 @@ class Course:
     """One cycle on its way. `opening` carries the instant at which it opened, also where a breach opened it."""
 
     __slots__ = (
-        "_paused", "_paused_since", "_plain_due", "_seen", "due", "due_base", "forbidden_at", "fulfilled_at",
+        "_paused", "_paused_since", "_plain_due", "_seen", "_set_at", "due", "due_base", "forbidden_at", "fulfilled_at",
         "late_at", "moves", "not_before", "opening", "place", "released", "terms", "until_at",
     )  # fmt: skip
 
@@ -42,6 +42,7 @@ class Course:
         self.until_at: int | None = None
         self.released: RetractReason | None = None
         self._plain_due = due
+        self._set_at = opening.time
         self._paused: list[tuple[int, int]] = []
         self._paused_since: int | None = None
         self._seen: list[object] = []
@@ -72,9 +73,10 @@ class Course:
         # What comes within a pause is in time, also where the pause has moved nothing.
         return max([self.due, *(end for _, end in self._spans())])
 
-    def goes_on_at(self, instant: int) -> int:
-        """The instant itself, or the end of the pause in which it lies."""
-        return max([instant, *(end for start, end in self._spans() if start <= instant)])
+    @property
+    def due_since(self) -> int:
+        """From which instant on the due is in force: its fact's, or the end of the pause that moved it."""
+        return max([self._set_at, *(end for _, end in self._spans())])
 
     def meets(self, time: int) -> bool:
         """Whether something at `time` is in time for the due in force."""
@@ -171,20 +173,15 @@ class Course:
             self._stand(fact.time)
             return
         self.not_before = self.terms.not_before(fact)
-        self.restart(due)
+        self._restart(due, fact.time)
 
     def join(self, fact: Fact) -> None:
         """Take in a further opening while this cycle runs: fresh time for the values to agree."""
         due = None if self.ended else self.terms.due_or_none(fact)
         if due is not None and not borders.born_overdue(due, fact.time):
             self._end_long_pause(fact.time)
-            self.restart(max(due, self.due if self._paused_since is None else self._plain_due))
-
-    def restart(self, due: int) -> None:
-        """Run until another due. A pause that lasts goes on."""
-        self._plain_due = due
-        self._paused = []
-        self._set_due()
+            if due > self._moved_by(self._paused):
+                self._restart(due, fact.time)
 
     def pause(self, fact: Fact) -> None:
         """Let the due stand still, or go on, if the fact says so."""
@@ -197,6 +194,13 @@ class Course:
                 self._set_due()
         elif self.terms.resumes(fact, self.opening):
             self._resume(fact.time)
+
+    def _restart(self, due: int, time: int) -> None:
+        """Run until another due, promised at `time`. A pause that lasts goes on."""
+        self._plain_due = due
+        self._set_at = time
+        self._paused = []
+        self._set_due()
 
     def _runs(self, fact: Fact) -> bool:
         """Whether a fact lies between the opening and the due of a cycle that has not ended."""
@@ -225,8 +229,11 @@ class Course:
             self._set_due()
 
     def _set_due(self) -> None:
-        spans = self._spans()
-        self.due = self.terms.moved(self._plain_due, spans) if spans else self._plain_due
+        self.due = self._moved_by(self._spans())
+
+    def _moved_by(self, spans: list[tuple[int, int]]) -> int:
+        """The due last promised, as these pauses move it."""
+        return self.terms.moved(self._plain_due, spans) if spans else self._plain_due
 
     def _spans(self) -> list[tuple[int, int]]:
         pause, since = self.terms.promise.pause, self._paused_since

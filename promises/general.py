@@ -142,11 +142,13 @@ def adopted(clan: Clan, scene: Scene, cycle: Cycle) -> Cycle:
 def between(before: Standing, after: Standing, reason: RetractReason | None) -> tuple[Change, ...]:
     """What to publish, in order, when a cycle's standing turns from `before` into `after`.
 
-    `reason` is why it is no longer broken, if it is not.
+    `reason` is why it is no longer broken, or was released, if it is so.
     """
     if before == after:
         return ()
     was_broken = before.status in BROKEN
+    if after.status == BREACHED and before.status == BREACHED and before.breached_at == after.breached_at:
+        return (Change(OUTCOME, BREACHED, None),)  # broken as before, but promised until another due
     if after.status == BREACHED:  # also when a late fulfilment turns out never to have been
         return (Change(BREACHED, BREACHED, None),)
     if after.status == LATE:
@@ -155,7 +157,7 @@ def between(before: Standing, after: Standing, reason: RetractReason | None) -> 
         return (late,) if same else (Change(BREACHED, BREACHED, None), late)
     if was_broken:
         return (Change(RETRACTED, after.status, after.fulfilled_at, reason),)
-    return (Change(OUTCOME, after.status, after.fulfilled_at),)
+    return (Change(OUTCOME, after.status, after.fulfilled_at, reason if after.status == RELEASED else None),)
 
 
 def _bring_up(clan: Clan, scene: Scene, facts: list[Fact], outcome: Outcome) -> None:
@@ -203,9 +205,10 @@ def courses_of(
     return run(opened, facts)
 
 
-def published_standing(cycle: Cycle, general: General) -> Standing:
+def published_standing(terms: Terms, cycle: Cycle, general: General) -> Standing:
     """What has been published of a cycle."""
-    met = cycle.due if cycle.status in ENDED_WELL else None
+    before_due = cycle.status in ENDED_WELL or (cycle.status == BREACHED and isinstance(terms.goal, Forbid))
+    met = cycle.due if before_due else None
     return Standing(cycle.status, general.fulfilled_at, general.breached_at, met)
 
 
@@ -224,7 +227,7 @@ def _updated(scene: Scene, facts: list[Fact], course: Course, stored: Cycle | No
     general = None if stored is None else stored.general
     before = Standing(OPEN)
     if stored is not None and general is not None:
-        before = published_standing(stored, general)
+        before = published_standing(terms, stored, general)
     is_new = stored is None or general is None or stored.status == VOID or stored.opened_at != opening.time
     floor = scene.floor if is_new or stored is None or general is None or stored.due != due else general.floor
     fire = _fire_time(scene, course, None if is_new else stored)
@@ -245,7 +248,7 @@ def _updated(scene: Scene, facts: list[Fact], course: Course, stored: Cycle | No
     next_at = cycle.expires
     if after.status == OPEN:
         warnings = terms.warnings(opening.time, due)
-        windows = [(course.goes_on_at(max(instant, floor)), instant, text) for text, instant in warnings]
+        windows = [(max(instant, course.due_since, floor), instant, text) for text, instant in warnings]
         cycle = _warn(scene, facts, course, cycle, windows, outcome)
         next_at = min([fire, *(fires for fires, _, _ in windows if not scene.passed(fires))])
     cycle.general = General(course.resolve_at, floor, next_at, after.fulfilled_at, after.breached_at, course.paused_ms)
@@ -280,7 +283,7 @@ def _without_course(scene: Scene, facts: list[Fact], terms: Terms, cycle: Cycle,
     general = cycle.general
     assert general is not None, "it has been adopted"
     remedy = terms.promise.when.breach_of is not None
-    before = published_standing(cycle, general)
+    before = published_standing(terms, cycle, general)
     after = Standing(RELEASED, None, None, cycle.due) if remedy else Standing(VOID)
     if before == after or (after.status == VOID and not cycle.revision):
         return cycle

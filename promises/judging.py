@@ -21,8 +21,8 @@ from schemas.publications import Status
 
 
 class Standing(NamedTuple):
-    """How a cycle stands, when it was fulfilled and when it was broken (UTC ms) if it was; of one that ended well also
-    the due that it met: that may still turn out to have been another.
+    """How a cycle stands, when it was fulfilled and when it was broken (UTC ms) if it was; of one that ended before its
+    due also that due: it may still turn out to have been another.
     """
 
     status: Status
@@ -50,7 +50,7 @@ def _proved(course: Course) -> Standing:
     if isinstance(course.terms.goal, Forbid):
         if course.forbidden_at is None:
             return Standing(KEPT, None, None, course.due)
-        return Standing(BREACHED, None, course.forbidden_at)
+        return Standing(BREACHED, None, course.forbidden_at, course.due)
     if course.late_at is None:
         return Standing(BREACHED, None, course.due)
     return Standing(LATE, course.late_at, course.due)

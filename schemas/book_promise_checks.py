@@ -53,14 +53,6 @@ def _check_goal(text: BookText, path: Path, promise: PromiseSpelling) -> None:
         text.problem((*path, "forbid"), "found 'expect' and 'forbid', expected exactly one of them", at_key=True)
     if promise.until is not None and promise.forbid is None:
         text.problem((*path, "until"), "'until' needs 'forbid', what must not happen until then", at_key=True)
-    if promise.pause is not None and promise.warn:
-        text.problem((*path, "warn"), "'warn' with 'pause' is not supported yet", at_key=True)
-    if promise.pause is not None and promise.expect is not None and promise.expect.holds is not None:
-        text.problem((*path, "pause"), "'pause' with 'holds' is not supported yet", at_key=True)
-    if promise.pause is not None and promise.forbid is not None:
-        text.problem((*path, "pause"), "'pause' with 'forbid' is not supported yet", at_key=True)
-    if promise.pause is not None and promise.repromise is not None:
-        text.problem((*path, "pause"), "'pause' with 'repromise' is not supported yet", at_key=True)
     if promise.warn and promise.forbid is not None:
         message = "'warn' does not go with 'forbid': the nearer its due, the better it is kept"
         text.problem((*path, "warn"), message, at_key=True)

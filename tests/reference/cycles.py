@@ -61,7 +61,7 @@ class Cycle:
             self.base = due
         self.pauses = pauses or []
         self.due = due
-        self.dues.append((since, due))
+        self.dues.append((since, self.due_now()))
 
 
 def new_cycle(book: Book, opening: Opening) -> Cycle:

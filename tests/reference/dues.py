@@ -162,7 +162,7 @@ def moved(book: Book, promise: Promise, due: int, pauses: list[Span]) -> int:
         later = later_on_the_wall(zone, due, sum(wall(zone, end) - wall(zone, start) for start, end in pauses))
     else:
         later = due + sum(end - start for start, end in pauses)
-    if "plus" not in spec or "at" not in spec:
+    if later <= due or "plus" not in spec or "at" not in spec:
         return later
     days = (day for day in days_around(later) if name is None or not closed(book, name, day))
     return next(instant for day in days if (instant := on_day(book, spec, zone, day)) >= later)

@@ -105,7 +105,7 @@ def verdict(book: Book, cycle: Cycle, frontier: int) -> Judged:
         status = "released"
     elif cycle.broken_at is not None:
         status, breached_at = ("breached", cycle.broken_at) if cycle.broken_at < frontier else ("open", None)
-    elif cycle.due_now() < frontier:
+    elif max([cycle.due_now(), *(end for _, end in cycle.pauses)]) < frontier:  # not known before a pause is over
         if "forbid" in cycle.promise:
             status = "kept"
         else:
@@ -132,9 +132,10 @@ def warnings(book: Book, cycle: Cycle, frontier: int) -> list[tuple[str, int, in
     found = []
     endings = [cycle.fulfilled_at, cycle.released_at, cycle.broken_at]
     end = min([frontier, *(instant for instant in endings if instant is not None)])
-    for number, (since, due) in enumerate(cycle.dues):
-        if due == FOREVER or due < since:
+    for number, (set_at, due) in enumerate(cycle.dues):
+        if due == FOREVER or due < set_at:
             continue
+        since = max(set_at, cycle.opening.known_at)
         until = cycle.dues[number + 1][0] if number + 1 < len(cycle.dues) else end
         instants = [
             (warned_at(book, cycle.promise, text, cycle.opening.time, due), text)

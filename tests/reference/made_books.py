@@ -47,7 +47,6 @@ CHOICES = [
 APART = [
     {"end of day", "closing", "at a time"}, {"leave", "breach of"}, {"holds", "breach of"}, {"negative", "warn"},
     {"negative", "pause"}, {"negative", "working time"}, {"leave", "list"}, {"holds", "enter"}, {"forbid", "warn"},
-    {"pause", "warn"}, {"pause", "holds"}, {"pause", "forbid"}, {"pause", "repromise"},
 ]  # fmt: skip
 """What does not go together, or never comes to anything together."""
 OPTIONS = ["pause", "repromise", "release", "warn", "versions", "own zone"]

@@ -20,6 +20,8 @@ class Opening(NamedTuple):
     data: Data
     promise: Promise
     due: int
+    known_at: int
+    """The instant that has to be over before anybody can know of it."""
 
 
 def openings(book: Book, versions: list[Promise], facts: list[Event], known_since: int) -> list[Opening]:
@@ -42,8 +44,10 @@ def remedies(book: Book, versions: list[Promise], causes: list[tuple[Opening, in
         if promise is None or promise["when"].get("breach_of") != cause.promise["id"]:
             continue
         event = {"type": cause.type, "time": breached_at, "data": cause.data}
-        found.append(accepted(book, promise, event, (breached_at, *cause.order[1:]), cause.cycle, known_since))
-    return sorted((one for one in found if one is not None), key=lambda one: one.order)
+        made = accepted(book, promise, event, (breached_at, *cause.order[1:]), cause.cycle, known_since)
+        if made is not None:  # what has to make good a breach that lies far back is known of when that one is
+            found.append(made._replace(known_at=max(cause.known_at, breached_at)))
+    return sorted(found, key=lambda one: one.order)
 
 
 def accepted(
@@ -58,7 +62,7 @@ def accepted(
     due = due_of(book, promise, event["time"], event["data"])
     if due is None or (due < event["time"] and not early):
         return None
-    return Opening(cycle, place, event["time"], event["type"], event["data"], promise, due)
+    return Opening(cycle, place, event["time"], event["type"], event["data"], promise, due, event["time"])
 
 
 def opens(promise: Promise, facts: list[Event], fact: Event) -> bool:

@@ -158,8 +158,6 @@ def test_a_wrong_spelling_of_what_is_forbidden_is_told(parts, expected):
     ("parts", "expected"),
     [
         ({"pause": "{event: x}"}, ["9:10: missing key 'max'", "9:10: missing key 'until'"]),
-        ({"pause": "{event: x, until: y, max: 1d}", "warn": "[-6h]"}, ["10:3: 'warn' with 'pause' is not supported yet"]),
-        ({"expect": '{holds: "u.n == v.n", from: {u: b, v: c}}', "pause": "{event: x, until: y, max: 1d}"}, ["9:3: 'pause' with 'holds' is not supported yet"]),
         ({"pause": "{event: x, until: y}"}, ["9:10: missing key 'max'"]),
         ({"pause": "{until: y, max: 1d}"}, ["9:10: missing key 'event'"]),
         ({"pause": "[x, y, 1d]"}, ["9:10: found a list, expected a mapping"]),
