@@ -159,7 +159,7 @@ class SourceDecoder:
             if found is not msgspec.UNSET and _is_storable(found):
                 data[field] = found
         if plan.dues and withdraws is None:
-            _check_dues(event, plan, data)
+            _check_dues(event, plan, data, time_ms)
         # The same as Subject(...), without the Python function that a NamedTuple has for a constructor.
         subject = _new_tuple(Subject, (self._key, key))
         return Decoded(subject, Fact(self._name, fact_id, plan.event, time_ms, data, withdraws), False)
@@ -210,11 +210,21 @@ def same_value(found: Scalar, wanted: Scalar) -> bool:
     return found == wanted and (type(found) is bool) == (type(wanted) is bool)
 
 
-def _check_dues(event: Any, plan: _TypePlan, data: dict[str, Any]) -> None:
+def _is_meant(match: Match, event_type: str, data: dict[str, Any], time_ms: int) -> bool:
+    """Whether a match is of such an event, as far as the event says so itself."""
+    if match.where and not where_holds(match, data):
+        return False
+    condition = match.condition
+    if condition is None or "opened" in condition.fields:
+        return True
+    return condition.holds({"data": data, "type": event_type, "time": time_ms}) is True
+
+
+def _check_dues(event: Any, plan: _TypePlan, data: dict[str, Any], time_ms: int) -> None:
     """Refuse an opening whose due is there but cannot be read: a promise would silently not be watched."""
     for field, get, when in plan.dues:
         found = get(event)
-        if found is None or found is msgspec.UNSET or (when.where and not where_holds(when, data)):
+        if found is None or found is msgspec.UNSET or not _is_meant(when, plan.event, data, time_ms):
             continue
         if type(found) is str and found in _readable:
             continue

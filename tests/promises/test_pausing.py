@@ -24,7 +24,7 @@ def warned(p: Partition, frontier: int) -> list[tuple[str | None, int | None, in
 
 
 def test_no_warning_while_a_pause_lasts_and_the_latest_that_has_passed_when_it_ends() -> None:
-    """Paused from 10:30 to 12:45 it is due at 14:15: half of that time has passed by then, the other warning is to come."""
+    """Paused from 10:30 to 12:45 it is due at 14:15: half of that has passed, the other warning is to come."""
     p = world(WARNED)
     p.learn(fact("o", OPENED), fact("wait", OPENED + 30 * MINUTE))
     assert warned(p, OPENED + 165 * MINUTE) == []

@@ -284,6 +284,26 @@ def test_an_unreadable_due_of_an_event_that_opens_nothing_is_no_matter(decode):
     assert decode(raw(PLACED, speed="slow", slot={"end": "tomorrow"})).fact.data["speed"] == "slow"
 
 
+CONDITIONAL = """
+sources: {s: {topic: t, format: json, id: id, type: type, time: at}}
+defaults: {timezone: Europe/Amsterdam, key: k}
+promises:
+- {id: p, when: {event: a, if: data.n == 2}, due: {field: slot}, expect: {event: f}, repromise: {event: m, if: data.n == opened.n, field: slot, max: 1}}
+"""
+
+
+@pytest.mark.parametrize(("event", "n", "refused"), [("a", 2, True), ("a", 1, False), ("m", 1, True)])
+def test_a_condition_decides_whether_a_due_is_needed(event, n, refused):
+    """One that looks at the opening may hold for all that the event says itself."""
+    decode = Decoder(parse_book(CONDITIONAL)).source("s").decode
+    found = f'{{"id":"1","type":"{event}","at":"2026-05-04T10:00:00Z","k":"A","n":{n},"slot":"soon"}}'.encode()
+    if refused:
+        with pytest.raises(EventError, match="due 'slot'"):
+            decode(found)
+    else:
+        assert decode(found).fact.data == {"n": n, "slot": "soon"}
+
+
 def test_nested_sources_are_read_by_path_below_their_payload():
     """Id and time are paths of the event, the key and the promises' fields paths of its payload."""
     decode = Decoder(parse_book(NESTED)).source("wms").decode
