@@ -24,8 +24,8 @@ class Course:
     """One cycle on its way. `opening` carries the instant at which it opened, also where a breach opened it."""
 
     __slots__ = (
-        "_paused", "_paused_since", "_plain_due", "_seen", "_set_at", "due", "due_base", "forbidden_at", "fulfilled_at",
-        "late_at", "moves", "not_before", "opening", "place", "released", "terms", "until_at",
+        "_paused", "_paused_since", "_plain_due", "_seen", "_set_at", "due", "due_base", "ended", "forbidden_at",
+        "fulfilled_at", "late_at", "moves", "not_before", "opening", "place", "released", "terms", "until_at",
     )  # fmt: skip
 
     def __init__(self, terms: Terms, opening: Fact, due: int) -> None:
@@ -41,6 +41,8 @@ class Course:
         self.forbidden_at: int | None = None
         self.until_at: int | None = None
         self.released: RetractReason | None = None
+        self.ended = False
+        """Whether no later fact can change what is known of it."""
         self._plain_due = due
         self._set_at = opening.time
         self._paused: list[tuple[int, int]] = []
@@ -48,20 +50,14 @@ class Course:
         self._seen: list[object] = []
 
     @property
-    def ended(self) -> bool:
-        """Whether no later fact can change what is known of it."""
-        return (
-            self.fulfilled_at is not None
-            or self.released is not None
-            or self.forbidden_at is not None
-            or self.until_at is not None
-            or self.late_at is not None
-        )
-
-    @property
     def paused_ms(self) -> int:
         """For how long it has been paused; a pause whose end is not known counts in full."""
         return sum(end - start for start, end in self._spans())
+
+    @property
+    def taken(self) -> int:
+        """How many fulfilments, or forbidden events, count for it so far."""
+        return len(self._seen)
 
     @property
     def resolve_at(self) -> int:
@@ -118,6 +114,7 @@ class Course:
             self._stand(time)
         else:
             self.late_at = time
+            self.ended = True
 
     def agree(self, time: int) -> None:
         """Values agreed at `time`, unless that is before it counts."""
@@ -219,6 +216,7 @@ class Course:
 
     def _stand(self, time: int) -> None:
         """It has ended at `time`: a pause that lasted then has moved nothing."""
+        self.ended = True
         pause, since = self.terms.promise.pause, self._paused_since
         if pause is None or since is None:
             return

@@ -191,6 +191,7 @@ def courses_of(
     clan: Clan, scene: Scene, facts: list[Fact], runs: list[Cycle], running: dict[Name, Cycle]
 ) -> list[Course]:
     """The course of every cycle of a promise: those that facts open, and those that other promises' breaches open."""
+    facts = [fact for fact in facts if fact.type in clan.types]
     pinned = {name: cycle for name, cycle in running.items() if name != scene.replaced}
     view = View(scene.known_since, scene.frontier, pinned)
     opened = openings(clan, facts, view)

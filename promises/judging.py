@@ -5,9 +5,7 @@
 All cycles of a promise are judged together, since they share their fulfilments.
 """
 
-from collections.abc import Iterator
-from itertools import groupby
-from operator import attrgetter
+from collections.abc import Callable
 from typing import NamedTuple
 
 from promises import borders
@@ -18,6 +16,9 @@ from promises.verdicts import BREACHED, KEPT, LATE, OPEN, RELEASED
 from schemas.book_model import Expect, Forbid, Holds, Leave
 from schemas.facts import Fact
 from schemas.publications import Status
+
+Watch = Callable[[list[Fact], list[Course]], None]
+"""Is told, once an instant is over, the facts of that instant and the courses so far."""
 
 
 class Standing(NamedTuple):
@@ -61,25 +62,29 @@ def judge_family(clan: Clan, facts: list[Fact], view: View) -> list[Course]:
     return run(openings(clan, facts, view), facts)
 
 
-def run(opened: list[Opening], facts: list[Fact]) -> list[Course]:
+def run(opened: list[Opening], facts: list[Fact], watch: Watch | None = None) -> list[Course]:
     """What becomes of cycles with these openings, in their order."""
     holding = [opening for opening in opened if isinstance(opening.terms.goal, Holds)]
     if not holding:
-        return _run_events(opened, facts)
+        return _run_events(opened, facts, watch)
     # Versions may differ in kind: what expects an event shares nothing with what wants values to agree.
     others = [opening for opening in opened if not isinstance(opening.terms.goal, Holds)]
     is_first = not others or borders.place(holding[0].fact) < borders.place(others[0].fact)
-    courses = _run_events(others, facts) + _run_holds(holding, facts, is_first=is_first)
+    courses = _run_events(others, facts, watch) + _run_holds(holding, facts, watch, is_first=is_first)
     return sorted(courses, key=lambda course: course.place)
 
 
-def _run_events(opened: list[Opening], facts: list[Fact]) -> list[Course]:
+def _run_events(opened: list[Opening], facts: list[Fact], watch: Watch | None) -> list[Course]:
     courses = [Course(*opening) for opening in opened]
     running = courses
-    for _, group in _instants(facts) if courses else ():
+    for group in _instants(facts) if courses else ():
         _fulfil(running, group)
         _go_on(running, group)
         running = [course for course in running if not course.ended]
+        if watch is not None:
+            watch(group, courses)
+        elif not running:
+            break
     return courses
 
 
@@ -94,25 +99,41 @@ def effective(facts: list[Fact]) -> list[Fact]:
     return [fact for fact in facts if fact.withdraws is None and fact.member not in withdrawn]
 
 
-def _instants(facts: list[Fact]) -> Iterator[tuple[int, list[Fact]]]:
+def _instants(facts: list[Fact]) -> list[list[Fact]]:
     """The facts by instant: at one instant it counts what they are before it counts what they are called."""
-    for time, group in groupby(facts, key=attrgetter("time")):
-        yield time, list(group)
+    groups: list[list[Fact]] = []
+    time: int | None = None
+    for fact in facts:
+        if fact.time == time:
+            groups[-1].append(fact)
+        else:
+            time = fact.time
+            groups.append([fact])
+    return groups
 
 
 def _go_on(courses: list[Course], group: list[Fact]) -> None:
     """What besides fulfilments happens to cycles at one instant: until beats forbid, release beats re-promise."""
-    for tell in (Course.until, Course.release_or_forbid, Course.change):
-        for fact in group:
-            for course in courses:
-                if not course.ended:
-                    tell(course, fact)
+    for fact in group:
+        for course in courses:
+            if course.terms.allows and not course.ended:
+                course.until(fact)
+    for fact in group:
+        for course in courses:
+            if course.terms.ends and not course.ended:
+                course.release_or_forbid(fact)
+    for fact in group:
+        for course in courses:
+            if course.terms.changes and not course.ended:
+                course.change(fact)
 
 
 def _fulfil(courses: list[Course], group: list[Fact]) -> None:
     """Give each fulfilment to the cycle with the earliest due that it still meets, or else to the earliest overdue."""
     for fact in group:
-        takers = [course for course in courses if course.may_take(fact)]
+        takers = [course for course in courses if course.terms.awaits and course.may_take(fact)]
+        if not takers:
+            continue
         alone = [course for course in takers if not _is_shared(course)]
         if alone:
             _best(alone, fact.time).take(fact)
@@ -131,7 +152,7 @@ def _is_shared(course: Course) -> bool:
     return isinstance(goal, Leave) or (isinstance(goal, Expect) and goal.shared)
 
 
-def _run_holds(opened: list[Opening], facts: list[Fact], *, is_first: bool) -> list[Course]:
+def _run_holds(opened: list[Opening], facts: list[Fact], watch: Watch | None, *, is_first: bool) -> list[Course]:
     """Cycles that are kept when values agree. An opening while a cycle runs joins it and gives it a new due.
 
     `is_first`: the first of them is the first of the promise, so it counts also without `again`.
@@ -139,9 +160,9 @@ def _run_holds(opened: list[Opening], facts: list[Fact], *, is_first: bool) -> l
     starting = {opening.fact.member: opening for opening in opened}
     courses: list[Course] = []
     newest: dict[str, Fact] = {}
-    for time, group in _instants(facts):
+    for group in _instants(facts):
         newest.update((fact.type, fact) for fact in group)
-        running = [course for course in courses if not course.ended and course.meets(time)]
+        running = [course for course in courses if not course.ended and course.meets(group[0].time)]
         _converge(courses, newest, group)
         for fact in group:
             joined = [course for course in running if course.released is None and reopens(course.terms, facts, fact)]
@@ -153,7 +174,11 @@ def _run_holds(opened: list[Opening], facts: list[Fact], *, is_first: bool) -> l
                 running.append(Course(*opening))
                 courses.append(running[-1])
                 _converge(running[-1:], newest, group)
-        _go_on(courses, group)
+            for course in courses:
+                if not course.ended:
+                    course.change(fact)
+        if watch is not None:
+            watch(group, courses)
     return courses
 
 

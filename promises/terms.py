@@ -46,6 +46,11 @@ class Terms:
             self.aliases = promise.goal.aliases
             self.alias_types = frozenset(event for _, event in self.aliases)
         self.opening_types = frozenset(promise.when.match.events if promise.when.match is not None else ())
+        self.awaits = isinstance(promise.goal, Expect | Leave)
+        """Whether single facts fulfil it; the three below: what else may happen to a running cycle."""
+        self.allows = isinstance(promise.goal, Forbid) and promise.goal.until is not None
+        self.ends = isinstance(promise.goal, Forbid) or promise.release is not None
+        self.changes = promise.repromise is not None or promise.pause is not None
         self._served = tuple(_served(promise))
         types = {event for match in self._served for event in match.events}
         self.types = frozenset(types | self.alias_types | self.opening_types)
