@@ -290,6 +290,7 @@ def _without_course(scene: Scene, facts: list[Fact], terms: Terms, cycle: Cycle,
         return cycle
     reason: RetractReason = "cause_retracted" if remedy else OPENING_CHANGED
     ended = _publish(scene, facts, terms, cycle, general.paused_ms, before, after, reason, outcome)
+    ended.status = VOID  # should its cause be broken again, it is opened anew: what it says may be other by then
     ended.general = General(general.resolve_at, general.floor, cycle.expires, None, None, general.paused_ms)
     outcome.timers.append(cycle.expires)
     return ended

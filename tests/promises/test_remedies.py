@@ -75,3 +75,21 @@ def test_a_fulfilment_of_the_cause_that_comes_late_changes_nothing_for_the_remed
     assert kinds(p.learn(fact("f", BROKEN + MINUTE, m=1))) == ["fulfilled_late"]
     p.frontier(BROKEN + 2 * HOUR + 1)
     assert said(p)[-1] == ("refund", "breached")
+
+
+def test_a_released_remedy_is_not_opened_again_by_what_its_opening_no_longer_says() -> None:
+    """The content that counts names no due for it; what becomes known later of its cause does not bring it back."""
+    p = Partition(
+        book("""
+- {id: cause, when: {event: o}, due: {within: 1h}, expect: {event: f}}
+- {id: refund, when: {breach_of: cause}, due: {field: slot}, expect: {event: paid}}
+- {id: other, when: {event: o, where: {a: 7}}, due: {within: 1h}, expect: {event: g}}
+""")
+    )
+    p.learn(fact("o", OPENED, "o", a=8, slot="2026-05-04T12:00:00"))
+    p.frontier(OPENED + 3 * HOUR)
+    p.learn(fact("o", OPENED, "o", a=7))
+    p.learn(fact("f", OPENED + 4 * HOUR))
+    p.frontier(OPENED + 20 * HOUR)
+    assert p.final()["cause", "A-17", "o"] == ("fulfilled_late", OPENED + 4 * HOUR)
+    assert p.final()["refund", "A-17", "o"] == ("released", None)

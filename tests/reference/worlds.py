@@ -213,7 +213,7 @@ def make_arrival(chance: random.Random, world: World) -> Arrival:
 def prompt(chance: random.Random, world: World) -> Arrival:
     """Every fact before the frontier passes it, and the frontier at every instant that matters."""
     events = [("event", (subject, event)) for subject, story in world.events.items() for event in story]
-    marks = [("frontier", mark) for mark in (*instants(world), world.frontier) if mark <= world.frontier]
+    marks = [("frontier", mark) for mark in instants(world) if mark < world.frontier]
     steps = sorted(events + marks, key=lambda step: (instant_of(step), step[0] == "event"))
     return Arrival([*steps, ("frontier", world.frontier)], chance.choice([1, 100]), prompt=True)
 
