@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,11 @@ from schemas.errors import BrokerUnavailable
 
 
 @contextmanager
-def apache_kafka() -> Iterator[ApacheKafka]:
-    """A broker, ended afterwards. Where it cannot run the test is skipped, visibly, unless REQUIRE_KAFKA=1 is set."""
-    broker = ApacheKafka()
+def apache_kafka(**settings: Any) -> Iterator[ApacheKafka]:
+    """A broker of these settings, ended afterwards. Where it cannot run the test is skipped, visibly, unless
+    REQUIRE_KAFKA=1 is set.
+    """
+    broker = ApacheKafka(**settings)
     try:
         broker.start()
     except BrokerUnavailable as error:

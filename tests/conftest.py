@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -34,13 +35,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.seed is None:
-        config.option.seed = random.SystemRandom().randrange(2**32)
+        told = getattr(config, "workerinput", {})
+        config.option.seed = told.get("seed", random.SystemRandom().randrange(2**32))
     if getattr(config.option, "hypothesis_seed", None) is None:
         config.option.hypothesis_seed = str(config.option.seed)
 
 
+@pytest.hookimpl(optionalhook=True)  # known where tests run side by side
+def pytest_configure_node(node: Any) -> None:
+    """Every process of a run has the seed that stands at its head."""
+    node.workerinput["seed"] = node.config.option.seed
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.option.seed} (again with --seed={config.option.seed})"
+
+
+@pytest.hookimpl(tryfirst=True)  # before the long ones are left out: a file that has such is long anyway
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with tests on Apache Kafka first: where files run side by side, the longest must not be the last."""
+    waiting = {item.path for item in items if item.get_closest_marker("kafka")}
+    items.sort(key=lambda item: item.path not in waiting)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

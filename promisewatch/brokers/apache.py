@@ -135,8 +135,11 @@ class ApacheKafka(LocalBroker):
             self._process = None
 
     def close(self) -> None:
-        """End the broker and remove what was temporary."""
-        self.stop()
+        """End the broker and remove what was temporary; where that is its data, there is no good order to wait for."""
+        if self._temporary is None:
+            self.stop()
+        else:
+            self.kill()
         if self._claimed is not None:
             self._claimed.close()
             self._claimed = None

@@ -37,7 +37,7 @@ OUTAGE_SECONDS = 1.0
 KILLS_MAX = 5
 """A kill that found the worker with nothing left to do is not worth its name, and is done again, this often at most."""
 PATIENCE_SECONDS = 45.0
-"""How long to wait, after the last instant of the week, for everything expected to be published."""
+"""How long, after the last instant of the week, nothing may be published or told before it is taken for the end."""
 RESTARTS_MAX = 5
 
 
@@ -202,8 +202,7 @@ class Scene:
     async def _judge(self) -> Report:
         """Wait until everything due is proved and published, and a moment longer for what must not come."""
         await asyncio.sleep(max(0, END_MS - self.clock.now_ms()) / self.options.speed / 1000)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        await _until(lambda: not self._compare().problems or time.monotonic() > deadline, 0.5)
+        await until_quiet(lambda: bool(self._compare().problems), lambda: self.watch.seen.records)
         await asyncio.sleep(1.0)
         report = self._compare()
         if isinstance(self.broker, EmbeddedBroker) and (dropped := await asyncio.to_thread(self.broker.dropped)):
@@ -278,6 +277,23 @@ async def _until(true: Callable[[], bool], pause: float) -> None:
     """Wait for something that happens in other processes, so that it can only be looked for."""
     while not true():  # noqa: ASYNC110
         await asyncio.sleep(pause)
+
+
+async def until_quiet(
+    lacking: Callable[[], bool],
+    come: Callable[[], int],
+    monotonic: Callable[[], float] = time.monotonic,
+    pause: float = 0.5,
+) -> None:
+    """Wait while something is lacking, until no more has come for `PATIENCE_SECONDS`: a slow machine gets there too.
+
+    `come` is how much has come so far; `pause` is in seconds.
+    """
+    known, since = come(), monotonic()
+    while lacking() and monotonic() - since < PATIENCE_SECONDS:
+        await asyncio.sleep(pause)
+        if (now_known := come()) > known:
+            known, since = now_known, monotonic()
 
 
 async def _unless(background: list[asyncio.Task[None]], work: Coroutine[Any, Any, T]) -> T:

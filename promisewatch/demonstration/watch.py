@@ -55,6 +55,11 @@ class Seen:
     notified: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[tuple[int, int]] = field(default_factory=Counter)
 
+    @property
+    def records(self) -> int:
+        """How many there were."""
+        return len(self.breaches) + len(self.outcomes) + self.notified.total() + self.dead_letters.total()
+
     def last_breaches(self) -> dict[tuple[str, str], Breach]:
         """The newest word on each (promise, subject) of which a breach was published."""
         last: dict[tuple[str, str], Breach] = {}

@@ -26,18 +26,20 @@ from tests.agents.fakes import as_any
 from tests.agents.notifying import encode
 from tests.agents.receiver import KEYS, Receiver, receiving
 from tests.agents.test_decisions import breach
+from tests.brokers import apache_kafka
 
 pytestmark = pytest.mark.kafka
 
 PARTITIONS = 4
 SUBJECTS, CYCLES = 200, 5
 KILLS = 3
+PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
 def broker() -> Iterator[ApacheKafka]:
     """A broker of its own: the topics' names are fixed, and other tests give them other partitions."""
-    with ApacheKafka() as own:
+    with apache_kafka() as own:
         yield own
 
 
@@ -47,7 +49,7 @@ class Notifier:
     def __init__(self, broker: ApacheKafka, folder: Path, name: str, url: str) -> None:
         self.address, self.name = broker.bootstrap_server, name
         admin = AdminClient({"bootstrap.servers": self.address})
-        there = admin.list_topics(timeout=10).topics
+        there = admin.list_topics(timeout=30).topics
         wanted = [
             NewTopic(spec.name, PARTITIONS, 1, config=spec.configs)
             for spec in topics.required((), f"{name}-worker", name)
@@ -91,7 +93,7 @@ class Notifier:
         await consumer.stop()
         return found
 
-    async def until(self, what: str, true: Callable[[], bool], patience: float = 60.0) -> None:
+    async def until(self, what: str, true: Callable[[], bool], patience: float = PATIENCE_SECONDS) -> None:
         """Wait for a condition; a notifier that ended, or no end to the waiting, fails with its last words."""
         deadline = asyncio.get_running_loop().time() + patience
         while not true():
@@ -101,12 +103,18 @@ class Notifier:
 
     async def until_recorded(self, outcomes: dict[str, str]) -> dict[str, Notification]:
         """Wait until the records say so."""
-        for _ in range(100):
-            found = await self.recorded()
-            if {name: one.outcome for name, one in found.items() if name in outcomes} == outcomes:
-                return found
+        return await self.until_records(
+            lambda found: {name: one.outcome for name, one in found.items() if name in outcomes} == outcomes
+        )
+
+    async def until_records(self, enough: Callable[[dict[str, Notification]], bool]) -> dict[str, Notification]:
+        """Wait until there are the wanted records; returns all there are then."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while not enough(found := await self.recorded()):
+            counted = Counter(one.outcome for one in found.values())
+            assert asyncio.get_running_loop().time() < deadline, f"found {counted}:\n{self.child.last_words(30)}"
             await asyncio.sleep(0.2)
-        raise AssertionError(f"found {Counter(one.outcome for one in found.values())}:\n{self.child.last_words(30)}")
+        return found
 
 
 def breaches(prefix: str, subjects: int, cycles: int) -> list[Breached]:
@@ -144,7 +152,7 @@ async def test_a_notifier_killed_under_load_tells_everything_in_order_and_repeat
             receiver.gate.set()
             one.child.start()
         found = await one.until_recorded({event.id: "sent" for event in events})
-        assert one.child.stop() == ExitCode.OK
+        assert one.child.stop(PATIENCE_SECONDS) == ExitCode.OK
     assert set(receiver.ids) == {event.id for event in events}
     published = {event.id: encode(event) for event in events}
     assert all(body == published[event_id] for event_id, body in zip(receiver.ids, receiver.bodies, strict=True))
@@ -184,12 +192,8 @@ async def refuse(receiver: Receiver, one: Notifier, events: list[Breached]) -> N
     await one.publish(events)
     one.child.start()
     await one.until("deliveries", lambda: ours <= set(receiver.ids))
-    for _ in range(100):
-        found = {name: note for name, note in (await one.recorded()).items() if name in ours}
-        if len(found) == len(ours):
-            break
-        await asyncio.sleep(0.2)
-    failed = {name for name, note in found.items() if note.outcome == "failed"}
+    found = await one.until_records(lambda found: ours <= found.keys())
+    failed = {name for name in ours if found[name].outcome == "failed"}
     assert len(failed) == 3
     assert {(found[name].attempts, found[name].error) for name in failed} == {(1, "rejected: HTTP 400")}
     before = Counter(event_id for event_id in receiver.ids if event_id in ours)
@@ -200,4 +204,4 @@ async def refuse(receiver: Receiver, one: Notifier, events: list[Breached]) -> N
     await one.until_recorded(dict.fromkeys(ours, "sent"))
     after = Counter(event_id for event_id in receiver.ids if event_id in ours)
     assert after - before == Counter(failed)
-    assert one.child.stop() == ExitCode.OK
+    assert one.child.stop(PATIENCE_SECONDS) == ExitCode.OK

@@ -27,7 +27,7 @@ from tests.chaos.oracle import BOOK, JITTER_MS, Sent, World
 
 PARTITIONS = 8
 SESSION_SECONDS = 6.0
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 
 
 def now_ms() -> int:
@@ -53,7 +53,9 @@ def one_a_partition(prefix: str) -> dict[int, str]:
 class Cluster:
     """One book, its topics, and workers that an orchestrator would keep running. `run` names topics and subjects."""
 
-    def __init__(self, broker: ApacheKafka, folder: Path, run: str, *, frontier: str, settle_ms: int) -> None:
+    def __init__(
+        self, broker: ApacheKafka, folder: Path, run: str, *, frontier: str, settle_ms: int, book: str = BOOK
+    ) -> None:
         self.broker = broker
         self.run = run
         self.topic = f"{run}.events"
@@ -61,7 +63,7 @@ class Cluster:
         self.settle_ms = settle_ms
         self.folder = folder
         self.book = folder / "book.yaml"
-        self.book.write_text(BOOK.format(topic=self.topic, settle_ms=settle_ms, frontier=frontier))
+        self.book.write_text(book.format(topic=self.topic, settle_ms=settle_ms, frontier=frontier))
         self.workers: dict[str, Child] = {}
         self.restarts = 0
         self.slowest_ms = 0
@@ -252,7 +254,7 @@ class Cluster:
     def _create_topics(self) -> None:
         """This run's topics, and the shared ones where an earlier run has not made them."""
         client = AdminClient({"bootstrap.servers": self.broker.bootstrap_server})
-        there = client.list_topics(timeout=10).topics
+        there = client.list_topics(timeout=30).topics
         wanted = [NewTopic(self.topic, PARTITIONS, 1)]
         wanted += [
             NewTopic(spec.name, PARTITIONS, 1, config=spec.configs) for spec in topics.required((self.topic,), self.run)
@@ -263,10 +265,12 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster(
-    broker: ApacheKafka, folder: Path, run: str, *, frontier: str, settle_ms: int = 2_000
+    broker: ApacheKafka, folder: Path, run: str, *, frontier: str, settle_ms: int = 2_000, book: str = BOOK
 ) -> AsyncIterator[Cluster]:
-    """A cluster without workers yet; everything it started has ended afterwards."""
-    one = Cluster(broker, folder, run, frontier=frontier, settle_ms=settle_ms)
+    """A cluster without workers yet; everything it started has ended afterwards. `book` has topic, settle and kind of
+    frontier left open.
+    """
+    one = Cluster(broker, folder, run, frontier=frontier, settle_ms=settle_ms, book=book)
     await one.open()
     try:
         yield one

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 
 from promisewatch.brokers import ApacheKafka
 from schemas.exits import ExitCode
-from tests.chaos.cluster import PARTITIONS, Cluster, check, cluster, partition_of
+from tests.chaos.cluster import PARTITIONS, PATIENCE_SECONDS, Cluster, check, cluster, partition_of
 from tests.chaos.oracle import World, iso
 from tests.chaos.test_kills import BASE_MS, step
 
@@ -107,6 +107,6 @@ async def test_events_that_expired_unread_stop_the_worker_instead_of_looking_lik
         await asyncio.to_thread(truncate, one, {partition: log[-1][0] for partition, log in one.log.items()})
         worker = one.start("one")
         one.expect_end("one")
-        assert await asyncio.to_thread(worker.wait, 60) == ExitCode.CONFIG
+        assert await asyncio.to_thread(worker.wait, PATIENCE_SECONDS) == ExitCode.CONFIG
         assert "expired unread" in worker.last_words()
         assert len((await one.published()).outcomes) == published

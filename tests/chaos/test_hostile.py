@@ -32,7 +32,7 @@ pytestmark = pytest.mark.kafka
 BASE_MS = 1_777_000_000_000
 SOURCE_BYTES = 8 << 20
 LARGE = 5_000_000
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 BOOK = """
 sources: {{shop: {{topic: {topic}, format: json, id: id, type: type, time: at, frontier: markers}}}}
 defaults: {{timezone: Europe/Amsterdam, key: order_id, skew: 5m, retention: 36500d}}

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
@@ -27,11 +27,13 @@ async def step(one: Cluster, world: World) -> None:
     await one.feed_all([(world.advance(world.now + 1_000, 40), world.complete_until) for _ in range(10)])
 
 
-async def survive_kills(one: Cluster, world: World, random: Random, kills: int, *, static: bool = True) -> list[int]:
+async def survive_kills(
+    one: Cluster, burst: Callable[[], Awaitable[None]], random: Random, kills: int, *, static: bool = True
+) -> list[int]:
     """Feed bursts and kill a worker in the middle of each, `kills` times; returns the events that waited."""
     waited: list[int] = []
     while len(waited) < kills:
-        await step(one, world)
+        await burst()
         waiting = await kill_under_load(one, WORKERS, random, static=static)
         # A few records more or less may wait for ever: those that changed nothing leave no trace.
         if waiting > 2 * PARTITIONS:
@@ -54,7 +56,7 @@ async def test_three_kills_of_two_workers_under_load_lose_and_repeat_nothing(
         world = World(seed, BASE_MS, run)
         for name in WORKERS:
             one.start(name)
-        waited = await survive_kills(one, world, Random(seed), 3)
+        waited = await survive_kills(one, lambda: step(one, world), Random(seed), 3)
         print(f"events waiting at each kill: {waited}")
         await check(one, world, await one.finish(world) + 1)
 
@@ -71,7 +73,7 @@ async def test_twenty_kills_of_two_workers_under_load_lose_and_repeat_nothing(
         world = World(seed, BASE_MS, run)
         for name in WORKERS:
             one.start(name, static=static)
-        waited = await survive_kills(one, world, Random(seed), 20, static=static)
+        waited = await survive_kills(one, lambda: step(one, world), Random(seed), 20, static=static)
         print(f"events waiting at each kill: {waited}")
         await check(one, world, await one.finish(world) + 1)
 

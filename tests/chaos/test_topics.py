@@ -18,7 +18,7 @@ from tests.chaos.cluster import PARTITIONS
 
 pytestmark = [pytest.mark.kafka]
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 BOOK = """
 sources: {{shop: {{topic: {topic}, format: json, id: id, type: type, time: at, frontier: markers}}}}
 defaults: {{timezone: UTC, key: order}}

@@ -1,17 +1,12 @@
-"""The demo: its week, the calculation beside it, the comparison, and the command itself on a broker."""
+"""What the demo is made of: its week, the calculation beside it, the comparison, and who feeds it."""
 
 import ast
 import asyncio
 import json
-import os
-import re
-import signal
-import subprocess
 import time
 from collections.abc import Iterable
 from datetime import date
 from datetime import time as clock_time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,14 +26,11 @@ from promisewatch.demonstration.expected import (
 )
 from promisewatch.demonstration.feeder import Feeder, TooSlow
 from promisewatch.demonstration.report import Report, compare, percentile
+from promisewatch.demonstration.stage import PATIENCE_SECONDS, until_quiet
 from promisewatch.demonstration.watch import BREACHED, FULFILLED_LATE, RETRACTED, Breach, Outcome, Seen
 from promisewatch.demonstration.week import END_MS, START_MS, Message, write_week
-from schemas.exits import ExitCode
 from streams.clock import ScaledClock
 from tests.conftest import ROOT
-
-QUICK = 14_400
-"""Twice the demo's own speed: a week in about a minute."""
 
 # The week and the calculation beside it
 
@@ -206,6 +198,35 @@ def test_the_99th_of_a_hundred_values_is_their_p99() -> None:
     assert percentile([5.0], 0.5) == 5
 
 
+# The end of the week
+
+
+class Waiting:
+    """Half of the demo's patience passes between two looks; more comes at each of the first `more` looks."""
+
+    def __init__(self, more: int) -> None:
+        self.looks = 0
+        self.more = more
+
+    def lacking(self) -> bool:
+        self.looks += 1
+        return self.looks < 10
+
+    def come(self) -> int:
+        return min(self.looks, self.more)
+
+    def monotonic(self) -> float:
+        return self.looks * PATIENCE_SECONDS / 2
+
+
+@pytest.mark.parametrize(("more", "looks"), [(10, 10), (4, 6), (0, 2)], ids=["all of it", "a part", "nothing"])
+async def test_as_long_as_something_comes_the_demo_waits_for_the_rest(more: int, looks: int) -> None:
+    """A slow machine's delays are no difference; what still lacks when nothing comes any more is one."""
+    waiting = Waiting(more)
+    await until_quiet(waiting.lacking, waiting.come, waiting.monotonic, 0)
+    assert waiting.looks == looks
+
+
 # The feeder
 
 
@@ -236,82 +257,3 @@ async def test_a_machine_too_slow_for_the_clock_is_told_so_instead_of_shown_a_wr
             await feeder.play(messages)
     else:
         await feeder.play(messages)
-
-
-# The command
-
-
-def demo(command: list[str], *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*command, "demo", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={name: value for name, value in os.environ.items() if name != "BROKER"} | environment,
-        start_new_session=True,
-    )
-
-
-def finish(process: "subprocess.Popen[str]", seconds: float) -> tuple[str, str]:
-    try:
-        return process.communicate(timeout=seconds)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(30)
-
-
-@pytest.mark.timeout(360)
-@pytest.mark.parametrize("broker", ["embedded", pytest.param("kafka", marks=[pytest.mark.kafka, pytest.mark.full])])
-def test_the_demo_publishes_what_the_calculation_says_though_its_worker_is_killed(
-    broker: str, promisewatch_command: list[str], request: pytest.FixtureRequest
-) -> None:
-    """A week at twice the demo's speed: nothing missed, nothing false, each breach told to somebody, exit code 0."""
-    if broker == "kafka":
-        request.getfixturevalue("kafka")
-    for speed in (QUICK, QUICK / 2):
-        process = demo(promisewatch_command, "--broker", broker, "--speed", str(speed), "--output", "json")
-        out, said = finish(process, 250)
-        if process.returncode != ExitCode.RESTART:  # the machine was too slow for the quicker clock
-            break
-    assert process.returncode == ExitCode.OK, said[-4000:]
-    result = json.loads(out)
-    assert result["problems"] == []
-    assert sum(row["published"] for row in result["promises"]) > 50
-    assert result["dead_letters"] == 9
-    assert "PROMISE BROKEN" in said
-    assert "notified" in said
-    assert re.search(r"kill -9 \d+, with [1-9]\d* events not yet processed", said)
-    if broker == "kafka":
-        assert result["duplicate_ids"] == 0
-
-
-def test_an_interrupted_demo_ends_every_process_it_started(promisewatch_command: list[str], tmp_path: Path) -> None:
-    """Ctrl-C once the week has begun: worker, notifier and broker are gone, and so is the temporary folder."""
-    process = demo(promisewatch_command, "--broker", "embedded", TMPDIR=str(tmp_path))
-    assert process.stdout is not None
-    said = ""
-    try:
-        while not (found := re.search(r"worker is process (\d+), notifier is process (\d+)", said)):
-            line = process.stdout.readline()
-            assert line, f"it ended early: {said}"
-            said += line
-        time.sleep(1)  # not for luck: any moment must do
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=40)
-    finally:
-        if process.poll() is None:
-            process.kill()
-    assert process.returncode == 128 + signal.SIGINT
-    for pid in map(int, found.groups()):
-        assert not Path(f"/proc/{pid}").exists()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_without_java_the_demo_on_apache_kafka_says_what_it_needs(promisewatch_command: list[str]) -> None:
-    """BROKER=kafka is a demand: exit code 69 and one message."""
-    process = demo(promisewatch_command, BROKER="kafka", PATH="/nowhere", JAVA_HOME="")
-    _, said = finish(process, 60)
-    assert process.returncode == ExitCode.UNAVAILABLE
-    assert "Java 17" in said
-    assert "Traceback" not in said

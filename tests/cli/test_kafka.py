@@ -19,7 +19,7 @@ from promisewatch.brokers.processes import ChildProcess
 from schemas.errors import BrokerUnavailable
 from schemas.exits import ExitCode
 
-WAIT_S = 30
+WAIT_S = 60
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -36,7 +36,7 @@ defaults: {{timezone: Europe/Amsterdam, key: order}}
 promises: [{{id: confirm, when: {{event: placed}}, due: {{within: 1s}}, expect: {{event: sent}}}}]
 """
 FIXED_WORD = re.compile(r"[a-z_]+")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 120.0
 
 
 class Worker:
@@ -52,7 +52,7 @@ class Worker:
         for future in admin.create_topics(
             [NewTopic(topic, PARTITIONS, 1) for topic in own]
         ).values():  # fmt: skip
-            future.exception(10)  # the shared ones may be there
+            future.exception(30)  # the shared ones may be there
         self.producer = Producer({"bootstrap.servers": server})
         self.child = Child(
             name,
@@ -153,7 +153,7 @@ def test_a_worker_without_a_broker_lives_but_is_not_ready(kafka: ApacheKafka, wo
         worker.child.start()
         worker.until("an answer", lambda: worker.get("/livez")[0] == 200)
         worker.until("its phase", lambda: worker.get("/readyz") == (503, "waiting for the broker\n"))
-        assert worker.child.stop() == 0
+        assert worker.child.stop(PATIENCE_SECONDS) == 0
 
 
 @pytest.fixture

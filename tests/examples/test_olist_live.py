@@ -64,7 +64,7 @@ def play(broker: ApacheKafka, folder: Path, recording: Path, as_of: str) -> None
         assert fed.code == 0, fed.err
         asyncio.run(processed(broker.bootstrap_server, worker))
     finally:
-        assert worker.stop() == 0, worker.last_words()
+        assert worker.stop(60) == 0, worker.last_words()
 
 
 async def processed(server: str, worker: Child) -> None:

@@ -44,7 +44,7 @@ async def read_all(bootstrap: str, topic: str, partition: int = 0, isolation: st
 
 def producer(bootstrap: str, transactional_id: str | None) -> PartitionProducer:
     """Make the producer of partition 0."""
-    return PartitionProducer({"bootstrap_servers": bootstrap}, 0, transactional_id=transactional_id, ack_timeout=15.0)
+    return PartitionProducer({"bootstrap_servers": bootstrap}, 0, transactional_id=transactional_id, ack_timeout=60.0)
 
 
 async def test_events_and_changes_become_visible_together(kafka: ApacheKafka, unique: Unique) -> None:
