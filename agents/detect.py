@@ -8,28 +8,28 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from promises.detector import Detector
-from promises.partition import CHECKPOINT_KEY, UNKNOWN, Batch, PartitionDetector
+from agents.takeover import Cores, DetectSettings, take_over
+from promises.migrating import Migrating
+from promises.partition import CHECKPOINT_KEY, Batch, PartitionDetector
 from schemas import metrics
 from schemas.book_model import Book, Source
-from schemas.decoding import Decoder, SourceDecoder
+from schemas.decoding import SourceDecoder
 from schemas.encoding import encode_event, encode_outcome
 from schemas.errors import EventError, StateError, TopicsError
 from schemas.markers import read_marker
+from schemas.migrations import read_migration
 from schemas.publications import EVENT_HEADERS, Publication
-from schemas.records import RECORD_FORMAT, Checkpoint, decode_checkpoint, encode_checkpoint
+from schemas.records import encode_checkpoint
 from schemas.topics import BREACHES, OUTCOMES, dlq
 from streams.app import BatchApp, StreamSettings, build_app
 from streams.deadletters import dead_letter
 from streams.emit import Outgoing, PartitionProducer
 from streams.frontier import Marks
 from streams.logs import trace_id
-from streams.topicwatch import same_topic
 
 log_name = "promisewatch.detect"
 log = structlog.get_logger(log_name)
@@ -38,23 +38,12 @@ SLICE_RECORDS = 5_000
 """A transaction holds at most about this many published events and changed records."""
 SLICE_BAD_BYTES = 16 << 20
 """And about this much of dead letters: there may be thousands of them, of megabytes each."""
-TOPIC_KEY = b"\x00topic"
-"""Where the id of the source topic is stored, beside the checkpoint."""
 LOOK_EVERY = 64
 """Records processed between two looks at whether a slice is full."""
 YIELD_EVERY = 500
 """Records processed before other lanes and the heartbeat get a turn."""
 CHECKPOINT_EVERY = 50_000
 """Offsets that may pass without anything worth storing before the position is stored all the same."""
-BEGINNING = -(1 << 62)
-"""An instant before every other: the log was read from its very first record."""
-
-
-@dataclass(frozen=True)
-class DetectSettings:
-    """What the detect agent needs besides the book. Instants are UTC milliseconds."""
-
-    since: int | None = None
 
 
 class DetectPartition:
@@ -69,11 +58,11 @@ class DetectPartition:
         decoder: SourceDecoder,
         source: Source,
         skew_ms: int,
-        topic_id: bytes | None = None,
+        owed: Sequence[Outgoing] = (),
     ) -> None:
         """Take over a partition whose state is restored and whose earlier producers are fenced.
 
-        `topic_id`, if given, is stored with the next commit.
+        `owed` is stored with the first commit, which does not wait for anything to happen.
         """
         self._app = app
         self._partition = partition
@@ -82,7 +71,7 @@ class DetectPartition:
         self._decoder = decoder
         self._source = source
         self._skew_ms = skew_ms
-        self._topic_id = topic_id
+        self._owed = list(owed)
         self._marks = Marks(source.settle_ms) if source.frontier == "clock" else None
         self._next_offset = core.next_offset
         self._stored_offset = self._next_offset
@@ -119,6 +108,10 @@ class DetectPartition:
 
     async def _marker(self, record: Any, now: int) -> None:
         try:
+            migration = read_migration(record.headers)
+            if migration is not None:
+                await self._migrate(record, Migrating(self._core.detector, migration))
+                return
             instant = read_marker(record.value, record.headers)
             if instant is None:
                 raise EventError("empty", "a record without a value and without a frontier header")
@@ -135,6 +128,29 @@ class DetectPartition:
         self._core.advance_to(instant)
         await self._drain(record.offset)
         self._core.floor = instant
+
+    async def _migrate(self, record: Any, migrating: Migrating) -> None:
+        """Move running promises to another version, slice by slice. After a crash in between it is done once more: what
+        has moved stays where it is.
+        """
+        core, asked = self._core, migrating.migration
+        fates: Counter[str] = Counter()
+        for done, stored_as in enumerate(core.subjects()):
+            fates.update(fate.reason for fate in core.migrate(stored_as, migrating))
+            if core.pending >= SLICE_RECORDS:
+                await self._commit(record.offset)
+            if done % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+        for reason, count in fates.items():
+            metrics.MIGRATED.labels(promise=asked.promise, outcome=reason).inc(count)
+        log.info(
+            "promises migrated",
+            promise=asked.promise,
+            version=asked.to,
+            partition=self._partition,
+            offset=record.offset,
+            **fates,
+        )
 
     def _dead_letter(self, record: Any, error: EventError) -> None:
         self._bad.append(dead_letter(record, error.reason, error.message))
@@ -161,6 +177,8 @@ class DetectPartition:
 
     async def tick(self) -> None:
         """Move the frontier past what is processed and publish what that proves."""
+        if self._owed and not self.closed:
+            await self._commit(self._next_offset)
         if self._marks is None or self.closed:
             return
         frontier = self._marks.passed(self._next_offset)
@@ -186,7 +204,7 @@ class DetectPartition:
     async def _commit(self, next_offset: int) -> None:
         """Write everything since the last commit as one transaction, then bring the local store up to it."""
         core = self._core
-        idle = not core.pending and not self._bad
+        idle = not core.pending and not self._bad and not self._owed
         if idle and next_offset - self._stored_offset < CHECKPOINT_EVERY:
             self._next_offset = next_offset
             return
@@ -202,8 +220,7 @@ class DetectPartition:
             if publication.kind != "at_risk":
                 outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
         changes = [Outgoing(key, value) for key, value in batch.changes.items()]
-        if self._topic_id is not None:
-            changes.append(Outgoing(TOPIC_KEY, self._topic_id))
+        changes += self._owed
         changes.append(Outgoing(CHECKPOINT_KEY, encode_checkpoint(batch.checkpoint)))
         offset = await self._producer.write(
             {BREACHES: breaches, OUTCOMES: outcomes, dlq(self._source.topic): self._bad},
@@ -214,7 +231,7 @@ class DetectPartition:
             raise RuntimeError("a checkpoint was written but no offset came back")
         self._app.remember(self._partition, changes, offset)
         self._next_offset = self._stored_offset = next_offset
-        self._topic_id = None
+        self._owed = []
         self._measure(batch, now)
         self._bad = []
         self._bad_bytes = 0
@@ -269,23 +286,11 @@ class DetectPartition:
 def build_detector(book: Book, settings: StreamSettings, detect: DetectSettings) -> BatchApp:
     """Wire the detect agent: one app, reading the book's source topic."""
     source = next(iter(book.sources.values()))
-    core = Detector(book)
-    decoder = Decoder(book).source(source.name)
+    cores = Cores(book)
 
     async def open_partition(app: BatchApp, partition: int, producer: PartitionProducer) -> DetectPartition:
-        read = app.store.reader(partition)
-        stored = read(CHECKPOINT_KEY)
-        unknown_id = await check_identity(app, source.topic, read(TOPIC_KEY))
-        if stored is None:
-            checkpoint = await first_checkpoint(app, book, source, detect, partition)
-        else:
-            checkpoint = decode_checkpoint(stored, f"{settings.changelog}/{partition}")
-            await check_log(app, source.topic, partition, checkpoint.next_offset)
-        partition_core = PartitionDetector(core, read, checkpoint, partition=partition)
-        partition_core.rebuild(app.store.scan(partition))
-        log.info("partition opened", partition=partition, next_offset=checkpoint.next_offset, new=stored is None)
-        skew_ms = book.defaults.skew_ms
-        return DetectPartition(app, partition, producer, partition_core, decoder, source, skew_ms, unknown_id)
+        core, decoder, owed = await take_over(app, book, source, cores, detect, partition)
+        return DetectPartition(app, partition, producer, core, decoder, source, book.defaults.skew_ms, owed)
 
     async def beat(app: BatchApp) -> None:
         if source.frontier == "clock":
@@ -293,65 +298,6 @@ def build_detector(book: Book, settings: StreamSettings, detect: DetectSettings)
         await app.partitions.tick()
 
     return build_app(settings, open_partition, beat)
-
-
-async def first_checkpoint(
-    app: BatchApp, book: Book, source: Source, detect: DetectSettings, partition: int
-) -> Checkpoint:
-    """Return where a partition starts that nobody has processed yet.
-
-    A log that still begins at offset 0 tells everything. One that has lost its beginning tells everything from its
-    first fact on (plus `settle`); nothing may open before that, since what fulfilled it may be gone.
-    """
-    beginning = (await app.offsets.beginnings(source.topic, [partition]))[partition]
-    known_since = BEGINNING if beginning == 0 else UNKNOWN
-    if detect.since is not None:
-        known_since = detect.since
-    return Checkpoint(
-        format=RECORD_FORMAT,
-        sources=(source.name,),
-        fire=BEGINNING,
-        subject=b"",
-        next_offset=beginning,
-        known_since=known_since,
-        live_since=app.clock.now_ms() - source.settle_ms,
-        vector={},
-        book=book.digest,
-    )
-
-
-async def check_identity(app: BatchApp, topic: str, stored: bytes | None) -> bytes | None:
-    """Refuse a topic that is not the one the state came from; return its id where the state does not hold it yet.
-
-    Raises StateError when it was recreated, however far it has grown since.
-    """
-    found = (await app.offsets.identify(topic)).get(topic)
-    topic_id = None if found is None else found.topic_id
-    if stored is not None:
-        same_topic(topic, stored.decode(), topic_id)
-        return None
-    return None if topic_id is None else topic_id.encode()
-
-
-async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int) -> None:
-    """Refuse a log that does not go on where the state ends.
-
-    Raises StateError when records expired unread (what they would have fulfilled is not known) or when the topic was
-    recreated (the same offsets mean other events).
-    """
-    beginning = (await app.offsets.beginnings(topic, [partition]))[partition]
-    end = (await app.offsets.ends(topic, [partition]))[partition]
-    if next_offset > end:
-        raise StateError(
-            f"{topic}/{partition} ends at offset {end}, but the state has processed up to {next_offset}: the topic was "
-            "recreated; start under another --app-id"
-        )
-    if next_offset < beginning:
-        raise StateError(
-            f"{topic}/{partition} begins at offset {beginning}, but the state has processed up to {next_offset}: "
-            f"{beginning - next_offset} records expired unread; start under another --app-id, with --since if the "
-            "instant is known from which nothing is missing"
-        )
 
 
 async def take_marks(app: BatchApp, topic: str) -> None:

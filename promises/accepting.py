@@ -89,7 +89,7 @@ def accept(terms: Terms, fact: Fact, view: View, refuse: Callable[[str], None] |
     With `refuse` it raises EventError if the due cannot be told.
     """
     stored = view.running.get(fact.member)
-    if stored is not None and stored.opened_at == fact.time and stored.version == terms.promise.version:
+    if stored is not None and stored.opened_at == fact.time and stored.version == terms.pin:
         return Opening(terms, fact, stored.base_due)
     reason = ""
     due: int | None = None

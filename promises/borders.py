@@ -45,6 +45,11 @@ def before_known(time: int, known_since: int) -> bool:
     return time < known_since
 
 
+def seen_since(instant: int, since: int) -> bool:
+    """Whether every fact dated at `instant` or later was seen by a text that has seen all dated after `since`."""
+    return instant > since
+
+
 def too_old(time: int, frontier: int, retention_ms: int) -> bool:
     """Whether an opening is so old that what it opened may have been forgotten already."""
     return time <= frontier - retention_ms

@@ -78,6 +78,10 @@ class Course:
         """Whether something at `time` is in time for the due in force."""
         return borders.in_time(time, self.due_at(time))
 
+    def over(self, time: int) -> bool:
+        """Whether nothing forbidden that happens after `time` can break it any more."""
+        return isinstance(self.terms.goal, Forbid) and not self.meets(time)
+
     def due_at(self, time: int) -> int:
         """The due in force at `time`, as far as the facts until then say; while a pause lasts there is none."""
         pause, since = self.terms.promise.pause, self._paused_since

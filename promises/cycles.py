@@ -86,7 +86,7 @@ def open_cycle(rule: Rule, opening: Fact, due: int, floor: int, earlier: Cycle |
     fire = max(due, floor)
     promise = rule.promise
     return Cycle(
-        promise.id, promise.version, opening.source, opening.id, opening.time, due, due, fire,
+        promise.id, rule.pin, opening.source, opening.id, opening.time, due, due, fire,
         max(max(due, opening.time) + promise.retention_ms, fire),
         OPEN if earlier is None else earlier.status,
         0 if earlier is None else earlier.revision,

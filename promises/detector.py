@@ -20,6 +20,7 @@ from promises.steps import Bounds, Step, Work
 from promises.terms import Clan
 from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
 from schemas.book_model import Book
+from schemas.editions import NO_EDITIONS, Editions
 from schemas.errors import EventError
 from schemas.facts import FACTS_MAX, Fact, Subject
 from schemas.records import RECORD_FORMAT, Cycle, Record
@@ -34,6 +35,9 @@ class _Opening(NamedTuple):
 
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
+
+CONCERNED_REMEMBERED_MAX = 10_000
+"""Sets of promises of which it is remembered what else has to be judged with them."""
 
 SEPARATOR: Final = b"\x1f"
 """Between the two parts of a stored subject. A key's value contains none (`schemas/decoding.py`), nor does a name."""
@@ -53,9 +57,12 @@ def subject_of(stored_as: bytes) -> Subject:
 class Detector:
     """The compiled book and the difference function. It holds no state of any subject."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, editions: Editions = NO_EDITIONS) -> None:
+        """`editions` are the texts that cycles run under besides the book's own. Raises StateError as `Rules`."""
         self.book = book
-        self.rules = Rules(book)
+        self.editions = editions
+        self.rules = Rules(book, editions)
+        self._remedied: dict[tuple[Clan, ...], list[Clan]] = {}
 
     def apply(self, subject: Subject, stored_as: bytes, record: Record | None, fact: Fact, bounds: Bounds) -> Step:
         """Add one fact to what is known of a subject; `stored_as` is `subject_key(subject)`.
@@ -161,7 +168,11 @@ class Detector:
         )  # fmt: skip
         clans = []
         for clan in plan.clans:
-            if fact.withdraws is not None or concerns(clan, fact, scene, counted):
+            if (
+                fact.withdraws is not None
+                or concerns(clan, fact, scene, counted)
+                or (clan.closed and clan.concerns_closed(fact, work.runs, counted))
+            ):
                 clans.append(clan)
                 judged = True
         if held is None:
@@ -179,11 +190,20 @@ class Detector:
         """Bring the cycles of these promises, and of their remedies, up to date with a fact that is known now."""
         for clan in clans:
             refuse_opening(clan, work.after, fact, scene, counted)
-        found = bring_up(concerned(self.rules, clans), scene, work.before, work.runs)
+        found = bring_up(self._concerned(clans), scene, work.before, work.runs)
         work.runs[:] = found.runs
         work.publications.extend(found.publications)
         work.timers.extend(found.timers)
         counted.extend(found.counted)
+
+    def _concerned(self, clans: tuple[Clan, ...]) -> list[Clan]:
+        """As `concerned`, and remembered: an event of five promises costs the same in a book of five hundred."""
+        found = self._remedied.get(clans)
+        if found is None:
+            if len(self._remedied) >= CONCERNED_REMEMBERED_MAX:
+                self._remedied.clear()
+            found = self._remedied[clans] = concerned(self.rules, clans)
+        return found
 
     def _fire_general(
         self, work: Work, runs: list[Cycle], facts: list[Fact], record: Record, frontier: int
@@ -193,12 +213,13 @@ class Detector:
         moment = (upto, work.stored_as)
         # What has become a simple promise again is one from here on.
         runs = [cycle if cycle.promise in known else _simplified(cycle) for cycle in runs]
-        clans = tuple({cycle.promise: known[cycle.promise] for cycle in runs if cycle.promise in known}.values())
+        due = [cycle for cycle in runs if cycle.general is None or cycle.general.next_at <= upto]
+        clans = tuple({cycle.promise: known[cycle.promise] for cycle in due if cycle.promise in known}.values())
         scene = Scene(
             subject, work.stored_as, facts, work.bounds.known_since, upto, upto, frontier, moment,
             work.bounds.checkpoint,
         )  # fmt: skip
-        found = bring_up(concerned(self.rules, clans), scene, facts, runs)
+        found = bring_up(self._concerned(clans), scene, facts, runs)
         work.publications.extend(found.publications)
         brought = Record(record.format, facts, found.runs)
         return retire(self.rules, scene, brought, upto, lambda fact: self._forget_at(subject, fact))
@@ -231,7 +252,7 @@ class Detector:
         """Bring the cycles up to date with a fact that was not known before; whether it means anything to them."""
         runs = work.runs
         relevant = False
-        for family, opens, serves in plan.roles:
+        for family, opens, settles, serves in plan.roles:
             index = _running(runs, family.id) if runs else None
             if opens:
                 opening = self._accept(family, fact, work.bounds, counted)
@@ -240,7 +261,7 @@ class Detector:
                     if index is None or _opens_earlier(fact, runs[index]):
                         self._reopen(work, index, opening)
                         continue
-            if serves:
+            if settles:
                 if index is not None:
                     rule = family.version(runs[index].version)
                     if rule.serves(fact):
@@ -257,11 +278,11 @@ class Detector:
         to one that is not simple.
         """
         openings: dict[str, _Opening] = {}
-        for family, opens, serves in plan.roles:
+        for family, opens, _, serves in plan.roles:
             opening = self._accept(family, fact, work.bounds, counted) if opens else None
             if opening is not None:
                 openings[family.id] = opening
-            relevant = relevant or opening is not None or _serves(serves, fact)
+            relevant = relevant or opening is not None or _serves(serves, fact) or _settles(family, work.runs, fact)
         if not relevant:
             return False
         counted.append("conflict")
@@ -365,6 +386,12 @@ def _serves(rules: tuple[Rule, ...], fact: Fact) -> bool:
         if rule.serves(fact):
             return True
     return False
+
+
+def _settles(family: Family, runs: list[Cycle], fact: Fact) -> bool:
+    """Whether the fact may settle the running cycle of a promise."""
+    index = _running(runs, family.id)
+    return index is not None and family.version(runs[index].version).serves(fact)
 
 
 def _simplified(cycle: Cycle) -> Cycle:

@@ -18,7 +18,7 @@ from promises.cycles import OPENING_CHANGED, OUTCOME, RETRACTED, Change, count
 from promises.judging import Standing, effective, run, standing
 from promises.rules import Rules
 from promises.telling import telling
-from promises.terms import Clan, Terms
+from promises.terms import UNCLEAR, Clan, Terms, unclear
 from promises.verdicts import BREACHED, KEPT, LATE, OPEN, RELEASED, VOID
 from schemas.book_model import Forbid
 from schemas.facts import Fact, Subject
@@ -88,6 +88,9 @@ def concerns(clan: Clan, fact: Fact, scene: Scene, counted: list[str]) -> bool:
             counted.append("not_effective")
         return False
     if not terms.opens(fact, {}):
+        when = terms.promise.when.match
+        if when is not None and unclear(when, fact, None):
+            counted.append(UNCLEAR)
         return False
     return accept(terms, fact, View(scene.known_since, scene.frontier, {}), counted.append) is not None
 
@@ -209,7 +212,7 @@ def courses_of(
 def published_standing(terms: Terms, cycle: Cycle, general: General) -> Standing:
     """What has been published of a cycle."""
     before_due = cycle.status in ENDED_WELL or (cycle.status == BREACHED and isinstance(terms.goal, Forbid))
-    met = cycle.due if before_due else None
+    met = (cycle.base_due, cycle.due) if before_due else None
     return Standing(cycle.status, general.fulfilled_at, general.breached_at, met)
 
 
@@ -237,7 +240,7 @@ def _updated(scene: Scene, facts: list[Fact], course: Course, stored: Cycle | No
     if stored is not None and not is_new and stored.due == due:
         expires = max(expires, stored.expires)  # it may have been made to wait for others
     cycle = Cycle(
-        promise.id, promise.version, opening.source, opening.id, opening.time, course.due_base, due, fire, expires,
+        promise.id, terms.pin, opening.source, opening.id, opening.time, course.due_base, due, fire, expires,
         OPEN if stored is None else stored.status,
         0 if stored is None else stored.revision,
         {} if stored is None else stored.counts,
@@ -285,7 +288,7 @@ def _without_course(scene: Scene, facts: list[Fact], terms: Terms, cycle: Cycle,
     assert general is not None, "it has been adopted"
     remedy = terms.promise.when.breach_of is not None
     before = published_standing(terms, cycle, general)
-    after = Standing(RELEASED, None, None, cycle.due) if remedy else Standing(VOID)
+    after = Standing(RELEASED, None, None, (cycle.base_due, cycle.due)) if remedy else Standing(VOID)
     if before == after or (after.status == VOID and not cycle.revision):
         return cycle
     reason: RetractReason = "cause_retracted" if remedy else OPENING_CHANGED

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from promises import borders
 from promises.accepting import Opening, View, openings, reopens
 from promises.courses import Course
+from promises.running import Running
 from promises.terms import Clan
 from promises.verdicts import BREACHED, KEPT, LATE, OPEN, RELEASED
 from schemas.book_model import Expect, Forbid, Holds, Leave
@@ -23,13 +24,13 @@ Watch = Callable[[list[Fact], list[Course]], None]
 
 class Standing(NamedTuple):
     """How a cycle stands, when it was fulfilled and when it was broken (UTC ms) if it was; of one that ended before its
-    due also that due: it may still turn out to have been another.
+    due also that due, as first promised and as last: they may still turn out to have been others.
     """
 
     status: Status
     fulfilled_at: int | None = None
     breached_at: int | None = None
-    met: int | None = None
+    met: tuple[int, int] | None = None
 
 
 def standing(course: Course, *, passed: bool) -> Standing:
@@ -39,9 +40,9 @@ def standing(course: Course, *, passed: bool) -> Standing:
     did; and before a forbidden event breaks a promise, it is to be known that nothing allowed it earlier.
     """
     if course.fulfilled_at is not None:
-        return Standing(KEPT, course.fulfilled_at, None, course.due)
+        return Standing(KEPT, course.fulfilled_at, None, (course.due_base, course.due))
     if course.released is not None:
-        return Standing(RELEASED, None, None, course.due)
+        return Standing(RELEASED, None, None, (course.due_base, course.due))
     if not passed:
         return Standing(OPEN)
     return _proved(course)
@@ -50,8 +51,8 @@ def standing(course: Course, *, passed: bool) -> Standing:
 def _proved(course: Course) -> Standing:
     if isinstance(course.terms.goal, Forbid):
         if course.forbidden_at is None:
-            return Standing(KEPT, None, None, course.due)
-        return Standing(BREACHED, None, course.forbidden_at, course.due)
+            return Standing(KEPT, None, None, (course.due_base, course.due))
+        return Standing(BREACHED, None, course.forbidden_at, (course.due_base, course.due))
     if course.late_at is None:
         return Standing(BREACHED, None, course.due)
     return Standing(LATE, course.late_at, course.due)
@@ -76,14 +77,16 @@ def run(opened: list[Opening], facts: list[Fact], watch: Watch | None = None) ->
 
 def _run_events(opened: list[Opening], facts: list[Fact], watch: Watch | None) -> list[Course]:
     courses = [Course(*opening) for opening in opened]
-    running = courses
+    running = Running(courses)
     for group in _instants(facts) if courses else ():
-        _fulfil(running, group)
-        _go_on(running, group)
-        running = [course for course in running if not course.ended]
+        if running.hears(group):
+            running.begin(group[0].time)
+            _fulfil(running, group)
+            _go_on(running, group)
+            running.end(group[0].time)
         if watch is not None:
             watch(group, courses)
-        elif not running:
+        elif running.over:
             break
     return courses
 
@@ -112,26 +115,23 @@ def _instants(facts: list[Fact]) -> list[list[Fact]]:
     return groups
 
 
-def _go_on(courses: list[Course], group: list[Fact]) -> None:
+def _go_on(running: Running, group: list[Fact]) -> None:
     """What besides fulfilments happens to cycles at one instant: until beats forbid, release beats re-promise."""
     for fact in group:
-        for course in courses:
-            if course.terms.allows and not course.ended:
-                course.until(fact)
+        for course in running.allowing(fact):
+            course.until(fact)
     for fact in group:
-        for course in courses:
-            if course.terms.ends and not course.ended:
-                course.release_or_forbid(fact)
+        for course in running.ending(fact):
+            course.release_or_forbid(fact)
     for fact in group:
-        for course in courses:
-            if course.terms.changes and not course.ended:
-                course.change(fact)
+        for course in running.changing(fact):
+            course.change(fact)
 
 
-def _fulfil(courses: list[Course], group: list[Fact]) -> None:
+def _fulfil(running: Running, group: list[Fact]) -> None:
     """Give each fulfilment to the cycle with the earliest due that it still meets, or else to the earliest overdue."""
     for fact in group:
-        takers = [course for course in courses if course.terms.awaits and course.may_take(fact)]
+        takers = running.takers(fact)
         if not takers:
             continue
         alone = [course for course in takers if not _is_shared(course)]

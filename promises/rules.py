@@ -12,9 +12,10 @@ from promises import borders
 from promises.calendars import Calendars
 from promises.civil import Civil
 from promises.dues import due_of
-from promises.terms import Clan
+from promises.terms import Clan, Terms, lost_version
 from schemas.book_model import Book, DueWithin, Expect, Match, Promise
 from schemas.decoding import where_holds
+from schemas.editions import NO_EDITIONS, ClosedText, Editions
 from schemas.errors import StateError
 from schemas.facts import Fact
 from schemas.records import Cycle
@@ -27,12 +28,14 @@ class Rule:
     """One version of one simple promise, compiled."""
 
     __slots__ = (
-        "_due", "civil", "early", "effective_from", "expect", "expect_event", "known_for_ms", "promise", "release",
-        "release_event", "retention_ms", "skew_ms", "when", "when_event",
+        "_due", "civil", "early", "effective_from", "expect", "expect_event", "known_for_ms", "pin", "promise",
+        "release", "release_event", "retention_ms", "skew_ms", "when", "when_event",
     )  # fmt: skip
 
-    def __init__(self, promise: Promise, calendars: Calendars) -> None:
+    def __init__(self, promise: Promise, calendars: Calendars, pin: int) -> None:
+        """`pin` is what cycles under it store as their version."""
         self.promise = promise
+        self.pin = pin
         self.civil: Civil = calendars.civil(promise.timezone)
         self._due: Callable[[int, dict[str, Any]], int | None] = partial(due_of, promise, self.civil, calendars)
         self.effective_from = ALWAYS if promise.effective_from is None else promise.effective_from
@@ -102,14 +105,15 @@ class Rule:
 
 
 class Family:
-    """All versions of one simple promise."""
+    """All versions of one simple promise. `closed` are those under which cycles run and nothing opens."""
 
-    __slots__ = ("_by_version", "id", "rules")
+    __slots__ = ("_by_pin", "closed", "id", "rules")
 
-    def __init__(self, promise_id: str, rules: list[Rule]) -> None:
+    def __init__(self, promise_id: str, rules: list[Rule], closed: list[Rule]) -> None:
         self.id = promise_id
         self.rules = sorted(rules, key=lambda rule: rule.effective_from, reverse=True)
-        self._by_version = {rule.promise.version: rule for rule in rules}
+        self.closed = closed
+        self._by_pin = {rule.pin: rule for rule in rules + closed}
 
     def at(self, opened_at: int) -> Rule | None:
         """The version in force at an instant."""
@@ -118,22 +122,22 @@ class Family:
                 return rule
         return None
 
-    def version(self, version: int) -> Rule:
+    def version(self, pin: int) -> Rule:
         """The version a running cycle is pinned to. Raises StateError if the book has lost it."""
         try:
-            return self._by_version[version]
+            return self._by_pin[pin]
         except KeyError:
-            raise StateError(
-                f"promise {self.id!r} runs under version {version}, but the book has only "
-                f"{sorted(self._by_version)}: keep version {version} in the book until its cycles have ended"
-            ) from None
+            raise lost_version(self.id, pin, list(self._by_pin)) from None
 
 
 class Role(NamedTuple):
-    """What facts of one type are to one promise: whether they may open it, and which versions they may settle."""
+    """What facts of one type are to one promise: whether they may open it, whether they may settle a cycle that runs,
+    and the versions they may settle a cycle of that is still to open.
+    """
 
     family: Family
     opens: bool
+    settles: bool
     serves: tuple[Rule, ...]
 
 
@@ -148,33 +152,36 @@ class Plan(NamedTuple):
 class Rules:
     """The compiled book. `families` are the simple promises, `clans` all others, causes before their remedies."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, editions: Editions = NO_EDITIONS) -> None:
+        """Compile the book, and what runs besides under texts that it no longer has. Raises StateError if the two do
+        not go together.
+        """
         calendars = Calendars(book.calendars)
         versions: dict[str, list[Promise]] = {}
         for promise in book.promises:
             versions.setdefault(promise.id, []).append(promise)
+        closed: dict[str, list[ClosedText]] = {}
+        for text in editions.closed:
+            closed.setdefault(text.promise.id, []).append(text)
+        every = [*book.promises, *(text.promise for text in editions.closed)]
         # A withdrawn fact can change every verdict, and a remedy looks at its cause.
         withdrawing = any(source.withdraws is not None for source in book.sources.values())
-        causes = {promise.when.breach_of for promise in book.promises}
-        simple = {
-            promise_id
-            for promise_id, all_of_it in versions.items()
-            if not withdrawing and promise_id not in causes and all(map(is_simple, all_of_it))
-        }
-        self.families = {
-            promise_id: Family(promise_id, [Rule(promise, calendars) for promise in all_of_it])
-            for promise_id, all_of_it in versions.items()
-            if promise_id in simple
-        }
-        clans = [
-            Clan(promise_id, all_of_it, calendars)
-            for promise_id, all_of_it in versions.items()
-            if promise_id not in simple
-        ]
-        self.clans = {clan.id: clan for clan in _causes_first(clans)}
+        general = {promise.when.breach_of for promise in every} | {one.id for one in every if not is_simple(one)}
+        self.families: dict[str, Family] = {}
+        clans = []
+        for promise_id in dict.fromkeys(promise.id for promise in every):
+            promises, texts = versions.get(promise_id, []), closed.get(promise_id, [])
+            if withdrawing or promise_id in general:
+                terms = [Terms(promise, Calendars(specs), pin) for promise, specs, pin in texts]
+                clans.append(Clan(promise_id, promises, calendars, editions, terms))
+            else:
+                rules = [Rule(promise, calendars, editions.pin(promise)) for promise in promises]
+                ending = [Rule(promise, Calendars(specs), pin) for promise, specs, pin in texts]
+                self.families[promise_id] = Family(promise_id, rules, ending)
+        self.clans = {clan.id: clan for clan in causes_first(clans)}
         types: dict[str, set[str]] = {}
         for family in self.families.values():
-            for rule in family.rules:
+            for rule in family.rules + family.closed:
                 events = (rule.when_event, rule.expect_event, *([rule.release_event] if rule.release_event else ()))
                 types.setdefault(rule.promise.key, set()).update(events)
         for clan in self.clans.values():
@@ -198,11 +205,13 @@ class Rules:
         ttls = [0]
         for family in self.families.values():
             rules = [rule for rule in family.rules if rule.promise.key == key]
+            closed = [rule for rule in family.closed if rule.promise.key == key]
             opens = any(rule.when_event == event for rule in rules)
             serves = tuple(rule for rule in rules if rule.may_serve(event))
-            if opens or serves:
-                roles.append(Role(family, opens, serves))
-                ttls.extend(rule.promise.orphan_ttl_ms for rule in rules)
+            settles = bool(serves) or any(rule.may_serve(event) for rule in closed)
+            if opens or settles:
+                roles.append(Role(family, opens, settles, serves))
+                ttls.extend(rule.promise.orphan_ttl_ms for rule in rules + closed)
         clans = tuple(clan for clan in self.clans.values() if clan.key == key and event in clan.types)
         ttls.extend(clan.orphan_ttl_ms for clan in clans)
         return Plan(tuple(roles), clans, max(ttls))
@@ -255,18 +264,24 @@ def _is_plain(match: Match) -> bool:
     return len(match.events) == 1 and match.condition is None and not match.same
 
 
-def _causes_first(clans: list[Clan]) -> list[Clan]:
-    """In the book's order, but every remedy after what it is a remedy for. A book with a circle is refused."""
+def causes_first(clans: list[Clan]) -> list[Clan]:
+    """In the book's order, but every remedy after what it is a remedy for. Raises StateError for a circle."""
     ordered: list[Clan] = []
     waiting = {clan.id: clan for clan in clans}
     while waiting:
-        ready = [clan for clan in waiting.values() if not clan.causes & waiting.keys()]
-        assert ready, "remedies that are each other's cause are refused when the book is loaded"
+        ready = [clan for clan in waiting.values() if clan.causes.isdisjoint(waiting)]
+        if not ready:  # within one book that is refused when it is loaded
+            names = " and ".join(repr(name) for name in sorted(waiting))
+            raise StateError(
+                f"promises {names} are each other's remedies by the book and by what still runs under earlier texts: "
+                "give one of them another id"
+            )
         ordered += [waiting.pop(clan.id) for clan in ready]
     return ordered
 
 
 def _lost(promise_id: str) -> StateError:
     return StateError(
-        f"promise {promise_id!r} has running cycles, but the book has lost it: keep it until they have ended"
+        f"promise {promise_id!r} has running cycles, but the book has lost it and its text was not kept: put it back "
+        "into the book until they have ended"
     )

@@ -15,8 +15,10 @@ from promises.pauses import Span, moved_due
 from promises.warns import warn_instants, working_calendar
 from schemas.book_model import Expect, Forbid, Holds, Leave, Match, Promise, Scalar
 from schemas.decoding import same_value, where_holds
+from schemas.editions import NO_EDITIONS, Editions, version_of
 from schemas.errors import EventError, StateError
 from schemas.facts import Fact
+from schemas.records import Cycle
 
 ALWAYS = -(1 << 62)
 """Earlier than every instant."""
@@ -28,8 +30,10 @@ UNCLEAR = "condition_unclear"
 class Terms:
     """One version of one promise."""
 
-    def __init__(self, promise: Promise, calendars: Calendars) -> None:
+    def __init__(self, promise: Promise, calendars: Calendars, pin: int | None = None) -> None:
+        """`pin` is what cycles under it store as their version, if it is not the version's number."""
         self.promise = promise
+        self.pin: int = promise.version if pin is None else pin
         self.civil: Civil = calendars.civil(promise.timezone)
         self._calendars = calendars
         self.goal = promise.goal
@@ -46,14 +50,23 @@ class Terms:
             self.aliases = promise.goal.aliases
             self.alias_types = frozenset(event for _, event in self.aliases)
         self.opening_types = frozenset(promise.when.match.events if promise.when.match is not None else ())
-        self.awaits = isinstance(promise.goal, Expect | Leave)
-        """Whether single facts fulfil it; the three below: what else may happen to a running cycle."""
-        self.allows = isinstance(promise.goal, Forbid) and promise.goal.until is not None
-        self.ends = isinstance(promise.goal, Forbid) or promise.release is not None
-        self.changes = promise.repromise is not None or promise.pause is not None
+        # By type, which facts do what to a running cycle: fulfil it, allow the forbidden, end it, move its due.
+        goal = promise.goal
+        self.awaited = _types(goal.match) if isinstance(goal, Expect) else frozenset()
+        if isinstance(goal, Leave):
+            self.awaited = self.opening_types
+        self.allowing = _types(goal.until) if isinstance(goal, Forbid) else frozenset()
+        self.ending = _types(promise.release) | (_types(goal.match) if isinstance(goal, Forbid) else frozenset())
+        self.changing = _types(promise.repromise.match) if promise.repromise is not None else frozenset()
+        if promise.pause is not None:
+            self.changing |= _types(promise.pause.start) | _types(promise.pause.until)
         self._served = tuple(_served(promise))
         types = {event for match in self._served for event in match.events}
         self.types = frozenset(types | self.alias_types | self.opening_types)
+
+    def hears(self, event: str) -> bool:
+        """Whether facts of this type do anything to a running cycle."""
+        return event in self.awaited or event in self.allowing or event in self.ending or event in self.changing
 
     def due(self, opening: Fact) -> int | None:
         """When an opening makes it due; None if its payload names no due. Raises EventError as `due_of`."""
@@ -160,18 +173,28 @@ class Terms:
 
 
 class Clan:
-    """All versions of one promise, of any kind."""
+    """All versions of one promise, of any kind. `closed` are those under which cycles run and nothing opens."""
 
-    def __init__(self, promise_id: str, promises: list[Promise], calendars: Calendars) -> None:
+    def __init__(
+        self,
+        promise_id: str,
+        promises: list[Promise],
+        calendars: Calendars,
+        editions: Editions = NO_EDITIONS,
+        closed: list[Terms] | None = None,
+    ) -> None:
+        """Compile the book's versions; `editions` knows their pins."""
+        self.closed: list[Terms] = closed or []
+        terms = [Terms(promise, calendars, editions.pin(promise)) for promise in promises]
+        every = terms + self.closed
         self.id = promise_id
-        self.key = promises[0].key
-        self.terms = sorted(
-            (Terms(promise, calendars) for promise in promises), key=lambda one: one.effective_from, reverse=True
-        )
-        self._by_version = {one.promise.version: one for one in self.terms}
-        self.types = frozenset().union(*(one.types for one in self.terms))
-        self.orphan_ttl_ms = max(one.promise.orphan_ttl_ms for one in self.terms)
-        self.causes = frozenset(promise.when.breach_of for promise in promises if promise.when.breach_of is not None)
+        self.key = every[0].promise.key
+        self.terms = sorted(terms, key=lambda one: one.effective_from, reverse=True)
+        self._by_pin = {one.pin: one for one in every}
+        self.types = frozenset().union(*(one.types for one in every))
+        self.orphan_ttl_ms = max(one.promise.orphan_ttl_ms for one in every)
+        causes = {one.promise.when.breach_of for one in every}
+        self.causes = frozenset(cause for cause in causes if cause is not None)
 
     def at(self, opened_at: int) -> Terms | None:
         """The version in force at an instant."""
@@ -180,19 +203,31 @@ class Clan:
                 return terms
         return None
 
-    def version(self, version: int) -> Terms:
+    def version(self, pin: int) -> Terms:
         """The version a running cycle is pinned to. Raises StateError if the book has lost it."""
         try:
-            return self._by_version[version]
+            return self._by_pin[pin]
         except KeyError:
-            raise StateError(
-                f"promise {self.id!r} runs under version {version}, but the book has only "
-                f"{sorted(self._by_version)}: keep version {version} in the book until its cycles have ended"
-            ) from None
+            raise lost_version(self.id, pin, list(self._by_pin)) from None
 
     def may_concern(self, fact: Fact, counted: list[str]) -> bool:
         """Whether a fact may mean anything to any version but as an opening."""
         return any(terms.may_concern(fact, counted) for terms in self.terms)
+
+    def concerns_closed(self, fact: Fact, runs: list[Cycle], counted: list[str]) -> bool:
+        """Whether a fact may mean anything to a cycle that runs under a version under which nothing opens any more."""
+        pins = {cycle.version for cycle in runs if cycle.promise == self.id}
+        return any(terms.pin in pins and terms.may_concern(fact, counted) for terms in self.closed)
+
+
+def lost_version(promise_id: str, pin: int, pins: list[int]) -> StateError:
+    """What is told of a cycle whose version is neither in the book nor among the texts that were kept."""
+    found = sorted({version_of(one) for one in pins})
+    version = version_of(pin)
+    return StateError(
+        f"promise {promise_id!r} runs under version {version}, but the book has only {found} and its text was not "
+        f"kept: put version {version} back into the book until its cycles have ended"
+    )
 
 
 def matches(match: Match, fact: Fact, opening: Fact | None) -> bool:
@@ -207,6 +242,14 @@ def matches(match: Match, fact: Fact, opening: Fact | None) -> bool:
             if not same_value(fact.data[path], opening.data[path]):
                 return False
     return match.condition is None or match.condition.holds(_seen(fact, opening)) is True
+
+
+def unclear(match: Match, fact: Fact, opening: Fact | None) -> bool:
+    """Whether a fact would be one of those meant but for a condition that cannot be told of it."""
+    condition = match.condition
+    if condition is None or fact.type not in match.events or not where_holds(match, fact.data):
+        return False
+    return condition.holds(_seen(fact, opening)) is None
 
 
 def _may_match(match: Match, fact: Fact, counted: list[str]) -> bool:
@@ -227,6 +270,10 @@ def _seen(fact: Fact, opening: Fact | None) -> dict[str, Any]:
     if opening is not None:
         seen["opened"] = opening.data
     return seen
+
+
+def _types(match: Match | None) -> frozenset[str]:
+    return frozenset(match.events if match is not None else ())
 
 
 def _served(promise: Promise) -> list[Match]:

@@ -1,6 +1,7 @@
 """Whether the well spelled parts of a book fit together. Every check notes its problems; none stops the others."""
 
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from schemas.book_conditions import Conditions
@@ -10,7 +11,7 @@ from schemas.book_names import check_names, effective_ms, holiday_calendars, zon
 from schemas.book_promise_checks import check_promise
 from schemas.book_reach import check_reach
 from schemas.book_reading import Spelled
-from schemas.book_spelling import CalendarSpelling, PromiseSpelling
+from schemas.book_spelling import ENVELOPE_PATHS, NEEDED_PATHS, CalendarSpelling, PromiseSpelling
 from schemas.book_text import BookText, Path
 from schemas.book_values import WEEKDAYS
 
@@ -27,13 +28,11 @@ def check(text: BookText, spelled: Spelled, conditions: Conditions) -> None:
         check_due(text, path, promise, spelled)
         check_reach(text, path, promise, conditions, promise.key or spelled.defaults.key)
     _check_versions(text, spelled)
-    _check_one_key(text, spelled)
 
 
 def _check_sources(text: BookText, spelled: Spelled) -> None:
-    names = text.data.get("sources") if isinstance(text.data, dict) else None
-    for name in list(names)[1:] if isinstance(names, dict) else []:
-        text.problem(("sources", name), "more than one source is not supported yet", at_key=True)
+    for name, raw in _mappings(text, "sources"):
+        _check_paths(text, ("sources", name), raw)
     for name, source in spelled.sources.items():
         if isinstance(source.type, Const) and source.events is not None and source.events != [source.type.value]:
             message = f"every event of this source is {source.type.value!r} (type), but events lists others"
@@ -43,6 +42,26 @@ def _check_sources(text: BookText, spelled: Spelled) -> None:
             text.problem(("sources", name, "withdraws"), message)
         if source.events == []:
             text.problem(("sources", name, "events"), "found an empty list, expected the events this source can send")
+
+
+def _mappings(text: BookText, section: str) -> list[tuple[str, dict[str, Any]]]:
+    """Those parts of a section that are mappings at all, by name and as they were read."""
+    parts = text.data.get(section) if isinstance(text.data, dict) else None
+    found = parts.items() if isinstance(parts, dict) else ()
+    return [(name, part) for name, part in found if isinstance(part, dict)]
+
+
+def _check_paths(text: BookText, path: Path, source: dict[str, Any]) -> None:
+    """JSON needs the paths that CloudEvents must not have. Told of badly spelled sources too: all problems at once."""
+    if source.get("format") == "cloudevents":
+        for key in ENVELOPE_PATHS:
+            if key in source:
+                where = "the payload is its data" if key == "data" else f"the {key} is its attribute {key!r}"
+                text.problem((*path, key), f"{key!r} does not go with format cloudevents: {where}", at_key=True)
+        return
+    for key in NEEDED_PATHS:
+        if key not in source:
+            text.problem(path, f"missing key {key!r}")
 
 
 def _check_calendar(text: BookText, path: Path, calendar: CalendarSpelling) -> None:
@@ -111,13 +130,3 @@ def _start_of(promise: PromiseSpelling, spelled: Spelled) -> int | None:
         return effective_ms(promise.effective_from, zone)
     except ValueError:
         return -promise.version  # reported already; like no other version's
-
-
-def _check_one_key(text: BookText, spelled: Spelled) -> None:
-    first: str | None = None
-    for index, promise in spelled.promises.items():
-        key = promise.key or spelled.defaults.key
-        first = first if first is not None else key
-        if key is not None and key != first:
-            message = f"key {key!r} next to {first!r}: promises with different keys are not supported yet"
-            text.problem(("promises", index, "key"), message)

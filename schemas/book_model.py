@@ -3,9 +3,9 @@
 Defaults are filled in, durations are milliseconds, times of day are minutes after midnight, instants UTC milliseconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from schemas.conditions import Condition
 
@@ -34,11 +34,14 @@ class Const(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One topic and how its events become facts. `data` is the path of the payload, None for the whole event."""
+    """One topic and how its events become facts. `data` is the path of the payload, None for the whole event.
+
+    Paths of CloudEvents are those in structured mode.
+    """
 
     name: str
     topic: str
-    format: Literal["json"]
+    format: Literal["json", "cloudevents"]
     id: FieldPath
     type: FieldPath | Const
     time: FieldPath
@@ -261,3 +264,5 @@ class Book:
     sources: dict[str, Source]
     calendars: dict[str, CalendarSpec]
     promises: tuple[Promise, ...]
+    data: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The book as it is written, as plain data."""

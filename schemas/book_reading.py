@@ -66,17 +66,22 @@ class Spelled:
 
 def spell(text: BookText) -> Spelled:
     """Read every section of the book, noting all problems in `text`."""
-    spelled = Spelled()
     data = text.data
     if not isinstance(data, dict):
         text.problem((), f"found {shown(data)}, expected a mapping with sources, defaults, calendars and promises")
-        return spelled
+        return Spelled()
     for key in data:
         if key not in BookSpelling.model_fields:
             text.problem((key,), _unknown_key(key, BookSpelling), at_key=True)
     for key in ("sources", "promises"):
         if key not in data:
             text.problem((), f"missing key {key!r}")
+    return spell_sections(text)
+
+
+def spell_sections(text: BookText) -> Spelled:
+    """Read the sections that are there, noting all problems in `text`, whose data is a mapping."""
+    spelled, data = Spelled(), text.data
     if "defaults" in data:
         spelled.defaults = _read(text, DefaultsSpelling, ("defaults",), data["defaults"]) or spelled.defaults
     spelled.sources = _read_all(text, SourceSpelling, "sources", _section(text, "sources", dict).items())

@@ -19,6 +19,7 @@ from schemas.book_model import (
     DuePlus,
     DueWithin,
     Expect,
+    FieldPath,
     Forbid,
     Goal,
     Holds,
@@ -67,22 +68,27 @@ def resolve(spelled: Spelled, conditions: Conditions, data: Any, filename: str) 
             _Resolver(("promises", index), conditions).promise(promise, defaults)
             for index, promise in spelled.promises.items()
         ),
+        data=data,
     )
 
 
 def _source(name: str, source: SourceSpelling, default_settle_ms: int) -> Source:
+    withdraws = source.withdraws
+    if source.format == "cloudevents" and withdraws is not None:
+        withdraws = FieldPath(f"data.{withdraws.text}")
     return Source(
         name=name,
         topic=source.topic,
         format=source.format,
-        id=source.id,
-        type=source.type,
-        time=source.time,
-        data=source.data,
+        # Where CloudEvents have them; that a source in JSON says so itself has been checked.
+        id=source.id or FieldPath("id"),
+        type=source.type or FieldPath("type"),
+        time=source.time or FieldPath("time"),
+        data=FieldPath("data") if source.format == "cloudevents" else source.data,
         events=None if source.events is None else frozenset(source.events),
         settle_ms=default_settle_ms if source.settle is None else source.settle,
         frontier=source.frontier,
-        withdraws=source.withdraws,
+        withdraws=withdraws,
     )
 
 

@@ -45,6 +45,19 @@ def _one_of(*keys: str) -> ConfigDict:
     return ConfigDict(json_schema_extra={"oneOf": [{"required": [key]} for key in keys]})
 
 
+NEEDED_PATHS = ("id", "type", "time")
+ENVELOPE_PATHS = (*NEEDED_PATHS, "data")
+"""What a source in JSON says by paths (the first three always), and CloudEvents by their envelope."""
+_PATHS_OF_JSON = ConfigDict(
+    json_schema_extra={
+        "if": {"properties": {"format": {"const": "cloudevents"}}},
+        "then": {"properties": dict.fromkeys(ENVELOPE_PATHS, False)},
+        "else": {"required": list(NEEDED_PATHS)},
+    }
+)
+"""In the JSON Schema: which of them have to be there, and which must not."""
+
+
 def _span(written: str) -> Any:
     """A default duration, shown in the JSON Schema as it is spelled in a book."""
     return Field(default=parse_duration(written), json_schema_extra={"default": written})
@@ -58,14 +71,15 @@ class Spelling(BaseModel):
 
 
 class SourceSpelling(Spelling):
-    """How one topic's events become facts."""
+    """How one topic's events become facts: by paths, or from the envelope that CloudEvents have."""
 
+    model_config = _PATHS_OF_JSON
     NOT_YET = frozenset({"heartbeat"})
     topic: Topic
     format: Format
-    id: EventPath
-    type: TypePath
-    time: EventPath
+    id: EventPath | None = None
+    type: TypePath | None = None
+    time: EventPath | None = None
     data: EventPath | None = None
     events: list[Word] | None = None
     settle: Span | None = None

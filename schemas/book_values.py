@@ -210,12 +210,12 @@ def _topic(value: Any) -> str:
     return value
 
 
-def _format(value: Any) -> Literal["json"]:
-    if value in ("cloudevents", "debezium"):
+def _format(value: Any) -> Any:
+    if value == "debezium":
         raise ValueError(f"format {value} is not supported yet")
-    if value != "json":
-        raise wrong(value, "json")
-    return "json"
+    if value not in ("json", "cloudevents"):
+        raise wrong(value, "json or cloudevents")
+    return value
 
 
 def _text_schema(pattern: str | None = None, **more: Any) -> WithJsonSchema:
@@ -255,7 +255,7 @@ AtText = Annotated[At, BeforeValidator(_at), _text_schema(rf"^(end_of_day|closin
 Hours = Annotated[tuple[int, int], BeforeValidator(_hours), _text_schema(r"^\d\d:\d\d-\d\d:\d\d$")]
 Day = Annotated[date, BeforeValidator(_date), _text_schema(r"^\d{4}-\d\d-\d\d$")]
 Topic = Annotated[str, BeforeValidator(_topic), _text_schema(r"^[A-Za-z0-9._-]{1,249}$")]
-Format = Annotated[Literal["json"], BeforeValidator(_format), WithJsonSchema({"const": "json"})]
+Format = Annotated[Literal["json", "cloudevents"], BeforeValidator(_format)]
 EventPath = Annotated[FieldPath, BeforeValidator(_field_path), WithJsonSchema(_PATH_SCHEMA)]
 TypePath = Annotated[
     FieldPath | Const,

@@ -4,12 +4,13 @@ A book names a handful of fields. For each source they are made into one msgspec
 yields them and skips everything else. What a fact keeps are the payload fields that the promises name for its type.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 
+from schemas import cloudevents
 from schemas.book_model import Book, Const, FieldPath, Match, Scalar, Source
 from schemas.errors import EventError
 from schemas.facts import CONTROL, INTEGER_BITS_MAX, TEXT_MAX, WHOLE_BYTES_MAX, Decoded, Fact, Subject
@@ -22,10 +23,12 @@ MISSING_ID = "missing_id"
 MISSING_TYPE = "missing_type"
 MISSING_TIME = "missing_time"
 MISSING_KEY = "missing_key"
+MISSING_SOURCE = "missing_source"
 UNREADABLE_ID = "unreadable_id"
 UNREADABLE_TYPE = "unreadable_type"
 UNREADABLE_TIME = "unreadable_time"
 UNREADABLE_KEY = "unreadable_key"
+UNREADABLE_SOURCE = "unreadable_source"
 UNREADABLE_DUE = "unreadable_due"
 
 READABLE_REMEMBERED_MAX = 20_000
@@ -59,53 +62,86 @@ class Decoder:
     """Decodes the events of a book's sources."""
 
     def __init__(self, book: Book) -> None:
-        self._sources = {name: SourceDecoder(source, book) for name, source in book.sources.items()}
+        keys = dict.fromkeys(promise.key for promise in book.promises)
+        self._sources = {
+            name: [SourceDecoder(source, book, key) for key in keys] for name, source in book.sources.items()
+        }
 
-    def decode(self, source_name: str, value: bytes) -> Decoded:
-        """The subject and fact of one event. Raises EventError with one of the reasons of this module."""
-        return self._sources[source_name].decode(value)
+    def facts(self, source_name: str, value: bytes) -> list[tuple[Subject, Fact]]:
+        """What one event says: a fact a subject, that is one for each key that promises need and the event has.
 
-    def source(self, source_name: str) -> "SourceDecoder":
-        """The decoder of one source, for a loop over its events."""
-        return self._sources[source_name]
+        Empty if no promise names its type. Raises EventError with one of the reasons of this module; `missing_key` only
+        if the event has none of the keys for which it is needed.
+        """
+        found: list[tuple[Subject, Fact]] = []
+        missing: EventError | None = None
+        for decoder in self._sources[source_name]:
+            try:
+                decoded = decoder.decode(value)
+            except EventError as error:
+                if error.reason != MISSING_KEY:
+                    raise
+                missing = error
+            else:
+                if decoded.subject is not None and decoded.fact is not None:
+                    found.append((decoded.subject, decoded.fact))
+        if missing is not None and not found:
+            raise missing
+        return found
+
+    def source(self, source_name: str, key: str | None = None) -> "SourceDecoder":
+        """The decoder of one source, for a loop over its events; `key` may be left out where promises share one."""
+        decoders = {decoder.key: decoder for decoder in self._sources[source_name]}
+        if key is None:
+            (key,) = decoders
+        return decoders[key]
 
 
 class SourceDecoder:
-    """Decodes the events of one source."""
+    """Decodes the events of one source as facts about the subjects of one key."""
 
     __slots__ = (
         "_decode",
         "_get_id",
         "_get_key",
+        "_get_source",
         "_get_time",
         "_get_type",
         "_get_withdrawn",
-        "_key",
         "_name",
         "_plans",
         "_source",
         "_zone",
+        "in_headers",
+        "key",
     )
 
-    def __init__(self, source: Source, book: Book) -> None:
+    def __init__(self, source: Source, book: Book, key: str) -> None:
         self._name = source.name
         self._source = source
         self._zone = ZoneInfo(book.timezone) if book.timezone else None
-        # In direct mode all promises share one key.
-        self._key = book.promises[0].key
-        looked = looked_at(book.promises)
-        paths = [source.id.parts, source.time.parts, self._payload(self._key)]
+        self.key = key
+        looked = looked_at(tuple(promise for promise in book.promises if promise.key == key))
+        paths = [source.id.parts, source.time.parts, self._payload(self.key)]
         if source.withdraws is not None:
             paths.append(source.withdraws.parts)
         if isinstance(source.type, FieldPath):
             paths.append(source.type.parts)
         for wanted in looked.values():
             paths += [self._payload(field) for field in wanted.fields]
+        self.in_headers = source.format == "cloudevents"
+        """Whether a record's headers may hold a part of the event: then it is for `decode_record`."""
+        if self.in_headers:
+            paths += cloudevents.PARTS
         event_type, getters = compile_fields(paths)
-        self._decode = msgspec.json.Decoder(event_type).decode
+        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(event_type).decode
+        self._get_source: _Getter | None = None
+        if self.in_headers:
+            self._decode = cloudevents.EnvelopeReader(self._decode, getters).read
+            self._get_source = getters[cloudevents.SOURCE_PARTS]
         self._get_id = getters[source.id.parts]
         self._get_time = getters[source.time.parts]
-        self._get_key = getters[self._payload(self._key)]
+        self._get_key = getters[self._payload(self.key)]
         self._get_type: _Getter
         if isinstance(source.type, Const):
             self._get_type = _always(source.type.value)
@@ -143,7 +179,7 @@ class SourceDecoder:
             return _UNKNOWN
         key = self._get_key(event)
         if type(key) is not str or not 0 < len(key) <= TEXT_MAX or not key.isprintable():
-            path = FieldPath(".".join(self._payload(self._key)))
+            path = FieldPath(".".join(self._payload(self.key)))
             key = _named(key, (MISSING_KEY, UNREADABLE_KEY), "key", path)
         data = {}  # what is too large can equal no value of a book, and every fact is stored
         for field, get in plan.fields:
@@ -160,9 +196,14 @@ class SourceDecoder:
                 data[field] = found
         if plan.dues and withdraws is None:
             _check_dues(event, plan, data, time_ms)
+        name = self._name if self._get_source is None else self._producer(self._get_source(event))
         # The same as Subject(...), without the Python function that a NamedTuple has for a constructor.
-        subject = _new_tuple(Subject, (self._key, key))
-        return Decoded(subject, Fact(self._name, fact_id, plan.event, time_ms, data, withdraws), False)
+        subject = _new_tuple(Subject, (self.key, key))
+        return Decoded(subject, Fact(name, fact_id, plan.event, time_ms, data, withdraws), False)
+
+    def decode_record(self, value: bytes, headers: Iterable[tuple[str, bytes | None]]) -> Decoded:
+        """The same of a Kafka record, whose headers may hold a part of its event."""
+        return self.decode(cloudevents.structured(value, headers))
 
     def _plan(self, event: str, wanted: Looked, getters: dict[tuple[str, ...], _Getter]) -> _TypePlan:
         def getter(field: str) -> _Getter:
@@ -174,6 +215,10 @@ class SourceDecoder:
             tuple((field, getter(field)) for field in sorted(wanted.whole)),
             tuple((field, getter(field), match) for field, match in wanted.instants),
         )
+
+    def _producer(self, found: Any) -> str:
+        """The `source` of a CloudEvent: its id is unique within that, not within the topic."""
+        return _named(found, (MISSING_SOURCE, UNREADABLE_SOURCE), "source", FieldPath("source"))
 
     def _withdrawn(self, found: Any) -> str | None:
         """The id of the event that an event takes back; None if it takes none back."""

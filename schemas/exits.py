@@ -11,7 +11,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     DIFFERENT = 1
-    """What was asked to be checked is not in order: a book has errors, topics differ, the demo's sums disagree."""
+    """What was asked to be checked is not in order: a book has errors, books or topics differ, sums disagree."""
     USAGE = 2
     """The command line itself is wrong (as typer and click use it)."""
     DATA = 65

@@ -1,4 +1,5 @@
-"""JSON Schemas of everything other teams read or write, generated from the types into `schemas/json/`.
+"""What other teams read and write, generated from the types: JSON Schemas into `schemas/json/`, and topics with their
+messages into `schemas/asyncapi.yaml`.
 
 python -m schemas.export            write the files
 python -m schemas.export --check    exit 1 and say which, if a file differs from what the types say
@@ -10,12 +11,14 @@ from typing import Any
 
 import msgspec
 
-from schemas import publications
+from schemas import asyncapi, publications
+from schemas.book_keys import described
 from schemas.book_spelling import BookSpelling
 from schemas.exits import ExitCode
 from schemas.notifications import Notification
 
 DIRECTORY = Path(__file__).parent / "json"
+ASYNCAPI = Path(__file__).parent / "asyncapi.yaml"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -28,12 +31,19 @@ def schemas() -> dict[str, dict[str, Any]]:
         publications.AT_RISK: _of_struct(publications.AtRisk),
         publications.OUTCOME: _of_struct(publications.Outcome),
         "notification.v1": _of_struct(Notification),
-        "book.v1": _without_null(BookSpelling.model_json_schema()),
+        "book.v1": book_schema(),
     }
     return {
         f"{name}.json": {"$schema": DIALECT, "$id": publications.schema_id(name), **schema}
         for name, schema in named.items()
     }
+
+
+def book_schema() -> dict[str, Any]:
+    """How a promise book is spelled, with what each key means."""
+    schema: dict[str, Any] = _without_null(BookSpelling.model_json_schema())
+    schema["$defs"] = {name: described(name, part) for name, part in schema["$defs"].items()}
+    return described(BookSpelling.__name__, schema)
 
 
 def texts() -> dict[str, str]:
@@ -56,12 +66,20 @@ def drift(directory: Path) -> list[str]:
     return sentences
 
 
+def asyncapi_drift(path: Path) -> list[str]:
+    """The same of the AsyncAPI document."""
+    if not path.is_file():
+        return [f"{path.name} is missing"]
+    same = path.read_text(encoding="utf-8") == asyncapi.text()
+    return [] if same else [f"{path.name} differs from the topics and types"]
+
+
 def main(arguments: list[str]) -> ExitCode:
     """Write the files, or with `--check` compare them."""
     if arguments == ["--check"]:
-        sentences = drift(DIRECTORY)
+        sentences = [f"{DIRECTORY.name}/{sentence}" for sentence in drift(DIRECTORY)] + asyncapi_drift(ASYNCAPI)
         for sentence in sentences:
-            print(f"{DIRECTORY.name}/{sentence}; run: python -m schemas.export", file=sys.stderr)
+            print(f"{sentence}; run: python -m schemas.export", file=sys.stderr)
         return ExitCode.DIFFERENT if sentences else ExitCode.OK
     if arguments:
         print(f"found {' '.join(arguments)!r}, expected nothing or --check", file=sys.stderr)
@@ -69,6 +87,7 @@ def main(arguments: list[str]) -> ExitCode:
     DIRECTORY.mkdir(exist_ok=True)
     for name, text in texts().items():
         (DIRECTORY / name).write_text(text, encoding="utf-8")
+    ASYNCAPI.write_text(asyncapi.text(), encoding="utf-8")
     return ExitCode.OK
 
 

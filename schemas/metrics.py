@@ -36,6 +36,7 @@ class Label(StrEnum):
     PARTITION = "partition", "partitions of the input topic that this process owns"
     CHANNEL = "channel", "channels of the notifier: console, webhook"
     VERSION = "version", "the program's version"
+    BOOK = "book", "the first digits of the hash of the book that this process runs with; one a process"
 
 
 RECORDS = Counter(
@@ -68,6 +69,12 @@ FRONTIER_LAG = Gauge(
     "promise_frontier_lag_seconds",
     "Seconds between now and the frontier of a partition, up to which absence can be judged.",
     [Label.PARTITION],
+)
+MIGRATED = Counter(
+    "promise_migrated",
+    "Running promises that a migration meant, by what became of them (moved, already; left where they were: "
+    "not_opened, no_due, born_overdue, before_known, unseen, shares).",
+    [Label.PROMISE, Label.OUTCOME],
 )
 NOTIFICATIONS = Counter(
     "promise_notifications",
@@ -128,6 +135,11 @@ BUILD_INFO = Gauge(
     "Always 1; the label says which version runs.",
     [Label.VERSION],
 )
+BOOK_INFO = Gauge(
+    "promisewatch_book_info",
+    "Always 1; the label says which book the process runs with. Workers of one application should not differ for long.",
+    [Label.BOOK],
+)
 
 PARTITION_GAUGES = (FRONTIER_LAG, LAG_RECORDS, STALLED, TIMERS)
 """What is said about single partitions, and no longer by a process that has lost them."""
@@ -156,8 +168,10 @@ CATALOGUE = (
     RESTORED,
     RESTORE_REMAINING,
     CLOCK_HELD_BACK,
+    MIGRATED,
     NOTIFICATIONS,
     READY,
     BUILD_INFO,
+    BOOK_INFO,
 )
 """Every metric, in the order of the generated reference."""

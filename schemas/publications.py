@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from schemas.book_model import Severity
+from schemas.cloudevents import STRUCTURED_HEADERS
 from schemas.facts import Fact, FactRef
 
 Kind = Literal["breached", "fulfilled_late", "retracted", "at_risk", "outcome"]
@@ -22,8 +23,8 @@ RetractReason = Literal[
 
 EVENT_SOURCE: Literal["/promisewatch"] = "/promisewatch"
 CONTENT_TYPE: Literal["application/json"] = "application/json"
-EVENT_HEADERS: tuple[tuple[str, bytes], ...] = (("content-type", b"application/cloudevents+json; charset=UTF-8"),)
-"""Kafka headers of these records, as the CloudEvents binding for Kafka asks in structured mode."""
+EVENT_HEADERS = STRUCTURED_HEADERS
+"""Kafka headers of these records."""
 FACTS_PUBLISHED_MAX = 100
 """Facts listed in one event, the newest ones; a subject with more would make events nobody can read."""
 

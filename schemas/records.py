@@ -1,5 +1,8 @@
 """What is stored per subject, on the changelog topic and in the partition store. Versioned: see `RECORD_FORMAT`."""
 
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
 import msgspec
 
 from schemas.errors import StateError
@@ -8,6 +11,11 @@ from schemas.publications import Status
 
 RECORD_FORMAT = 1
 """First element of every stored record and checkpoint. Anything else is refused, never guessed at."""
+
+TEXTS_KEY: Final = b"\x00texts"
+"""Where the texts of promise versions are kept, beside the records and the checkpoint."""
+
+_Stored = TypeVar("_Stored")
 
 
 class General(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -29,11 +37,13 @@ class General(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class Cycle(msgspec.Struct, array_like=True, gc=False):
     """One run of one promise on one subject, named by the fact that opened it.
 
-    All instants are UTC milliseconds. `due` is the deadline in force, `base_due` the one computed at opening (it never
-    changes when a calendar does). `fire` is when the breach may be published: max(due, floor). `expires` is when the
-    cycle leaves the store. `status`, `revision` and `counts` say what had been published when the record was last
-    written; what timers published since then follows from the checkpoint (`promises/cycles.py`). With `general` they
-    say what has been published, timers included: such cycles are written whenever a timer has to do with them.
+    `version` is the pin of the text under which it runs (`schemas/editions.py`): the number of the version, unless the
+    text of that has changed in place. All instants are UTC milliseconds. `due` is the deadline in force, `base_due` the
+    one computed at opening (it never changes when a calendar does). `fire` is when the breach may be published:
+    max(due, floor). `expires` is when the cycle leaves the store. `status`, `revision` and `counts` say what had been
+    published when the record was last written; what timers published since then follows from the checkpoint
+    (`promises/cycles.py`). With `general` they say what has been published, timers included: such cycles are written
+    whenever a timer has to do with them.
     """
 
     promise: str
@@ -88,7 +98,34 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     floor: int = -(1 << 62)
 
 
+class StoredText(msgspec.Struct, frozen=True, array_like=True):
+    """The text of one version of one promise, as a book spells it, with every default that it took written out.
+
+    `edition` counts how often the text of that version had changed in place before. `in_book`: it is the text of the
+    book named with it, and what it looks at has been kept of all facts dated after `since` (UTC ms). `calendars` are
+    those it uses, by name, each as its place in the list of all.
+    """
+
+    promise: str
+    version: int
+    edition: int
+    in_book: bool
+    since: int
+    spelling: dict[str, Any]
+    calendars: dict[str, int]
+
+
+class Texts(msgspec.Struct, frozen=True, array_like=True):
+    """The texts under which cycles of one partition run or may be opened; `book` is the hash of the last book."""
+
+    format: int
+    book: str
+    texts: list[StoredText]
+    calendars: list[dict[str, Any]]
+
+
 _encode = msgspec.json.Encoder().encode
+_decode_texts = msgspec.json.Decoder(Texts).decode
 _decode_checkpoint = msgspec.json.Decoder(Checkpoint).decode
 
 
@@ -99,13 +136,27 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 def decode_checkpoint(stored: bytes, where: str) -> Checkpoint:
     """Read a stored checkpoint. Raises StateError, naming `where`, for one of another format."""
+    return _decoded(_decode_checkpoint, stored, f"{where}: found a checkpoint")
+
+
+def encode_texts(texts: Texts) -> bytes:
+    """Return the stored form of the texts of a partition."""
+    return _encode(texts)
+
+
+def decode_texts(stored: bytes, where: str) -> Texts:
+    """Read the stored texts of a partition. Raises StateError, naming `where`, for those of another format."""
+    return _decoded(_decode_texts, stored, f"{where}: found texts of promises")
+
+
+def _decoded(decode: Callable[[bytes], _Stored], stored: bytes, what: str) -> _Stored:
     try:
         found = msgspec.json.decode(stored)[0]
         if found == RECORD_FORMAT:
-            return _decode_checkpoint(stored)
+            return decode(stored)
     except (msgspec.MsgspecError, LookupError, TypeError, ValueError, RecursionError):
         found = repr(stored[:20])
     raise StateError(
-        f"{where}: found a checkpoint of format {found}, expected format {RECORD_FORMAT}: it was written by another "
-        "version of promisewatch, or by something else"
+        f"{what} of format {found}, expected format {RECORD_FORMAT}: written by another version of promisewatch, or by "
+        "something else"
     )

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from agents.detect import SLICE_RECORDS, UNKNOWN, DetectPartition, DetectSettings, check_log, first_checkpoint
+from agents.detect import SLICE_RECORDS, DetectPartition
+from agents.takeover import DetectSettings, check_log, first_checkpoint
 from promises.detector import Detector
-from promises.partition import CHECKPOINT_KEY, PartitionDetector
+from promises.partition import CHECKPOINT_KEY, UNKNOWN, PartitionDetector
 from schemas.book import parse_book
 from schemas.book_model import Book
 from schemas.decoding import Decoder

@@ -1,7 +1,6 @@
-"""The worked examples of the promise language, each a book of its own with one JSON source.
+"""The worked examples of the promise language: all in one book, and each in one of its own.
 
-A book reads one source keyed by one key, so promises about orders, invoices and customers cannot share one. An example
-that follows the breach of another brings that one along.
+An example that follows the breach of another brings that one along.
 """
 
 # ruff: noqa: E501 - the spelling is the contract: it stays as it is
@@ -65,6 +64,11 @@ def text_of(promise_id: str) -> str:
     """The YAML of a book with this worked example, and those it speaks about."""
     wanted = (*_NEEDS.get(promise_id, ()), promise_id)
     return SOURCE + COMMON + "promises:\n" + "".join(EXAMPLES[each] for each in wanted)
+
+
+def whole() -> str:
+    """The YAML of the book with all of them: promises about orders, customers, invoices, cases and subscriptions."""
+    return SOURCE + COMMON + "promises:\n" + PROMISES
 
 
 @cache

@@ -82,8 +82,8 @@ def start(known_since: int = ALWAYS, frontier: int = 0) -> Checkpoint:
 class Partition:
     """A partition of the core with a dictionary for a store, and everything it has published so far."""
 
-    def __init__(self, made: Book, checkpoint: Checkpoint | None = None) -> None:
-        self.detector = Detector(made)
+    def __init__(self, made: Book | Detector, checkpoint: Checkpoint | None = None) -> None:
+        self.detector = made if isinstance(made, Detector) else Detector(made)
         self.store: dict[bytes, bytes] = {}
         self.checkpoint = checkpoint or start()
         self.published: list[Publication] = []

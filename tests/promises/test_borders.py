@@ -17,6 +17,7 @@ from tests.promises.builders import (
     placed,
     start,
 )
+from tests.promises.kept import Kept
 
 
 def test_fulfilled_at_the_deadline_counts_as_kept(partition: Partition) -> None:
@@ -110,6 +111,18 @@ def test_a_version_applies_from_its_first_instant() -> None:
     partition.learn(placed(OPENED), about="new")
     partition.learn(placed(OPENED - 1), about="old")
     assert {one.subject: one.version for one in partition.frontier("2026-05-05 00:00")} == {"new": 2, "old": 1}
+
+
+def test_a_text_has_seen_what_is_dated_after_the_partition_was_told_of_it() -> None:
+    """What is dated at that very instant may have been processed before, by a book that did not look at it."""
+    text = CONFIRM.replace("id: confirm", "id: confirm, version: 2, effective_from: 2030-01-01")
+    partition = Kept(book(CONFIRM))
+    partition.latest = OPENED - 5 * MINUTE  # the skew: a fulfilment may be dated so long before the opening
+    partition.restart(book(CONFIRM + text.replace("kind: confirmation", "kind: letter")))
+    partition.learn(placed(OPENED), about="at")
+    partition.learn(placed(OPENED + 1), about="after")
+    fates = partition.migrate(partition.migration("confirm", 2))
+    assert [fate.reason for fate in fates] == ["moved", "unseen"]
 
 
 def test_what_lies_exactly_at_the_checkpoint_has_been_published() -> None:

@@ -323,7 +323,7 @@ def test_a_promise_that_the_book_has_lost_is_refused_while_it_runs(partition: Pa
     partition.learn(placed(OPENED))
     with pytest.raises(StateError, match="promise 'confirm' has running cycles, but the book has lost it"):
         partition.restart(book(CONFIRM.replace("id: confirm", "id: other")))
-    with pytest.raises(StateError, match="keep version 1 in the book until its cycles have ended"):
+    with pytest.raises(StateError, match="put version 1 back into the book until its cycles have ended"):
         partition.restart(book(CONFIRM.replace("id: confirm", "id: confirm, version: 2")))
 
 

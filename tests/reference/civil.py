@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -35,11 +35,11 @@ def end_of_day(zone: str, day: date) -> int:
     return minute - 1
 
 
-@cache
+@lru_cache(maxsize=200_000)
 def at_wall(zone: str, day: date, minute_of_day: int) -> int:
     """The first instant at which the wall clock shows that minute; where it never does, as if it had not jumped."""
     wanted = datetime.combine(day, datetime.min.time()) + timedelta(minutes=minute_of_day)
-    minute = milliseconds(wanted.replace(tzinfo=UTC)) - offset_at_noon(zone, day) - 300 * MINUTE
+    minute = milliseconds(wanted.replace(tzinfo=UTC)) - offset_at_noon(zone, day) - 150 * MINUTE
     while local(minute, zone) < wanted:
         minute += MINUTE
     if local(minute, zone) == wanted:
@@ -55,7 +55,7 @@ def offset_at_noon(zone: str, day: date) -> int:
     return milliseconds(local(noon, zone).replace(tzinfo=UTC)) - noon
 
 
-@cache
+@lru_cache(maxsize=100_000)
 def local(time: int, zone: str) -> datetime:
     """What the clock on the wall shows, to the minute."""
     shown = (EPOCH + timedelta(milliseconds=time)).astimezone(ZoneInfo(zone))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from tests.reference.conditions import is_true
 from tests.reference.cycles import FOREVER, Cycle, live
 from tests.reference.dues import warned_at
-from tests.reference.facts import Event, as_set, fields_named, missing, reach, reduced, resembles
+from tests.reference.facts import Event, as_set, fields_of, missing, reach, reduced, resembles
 from tests.reference.openings import Opening, opening, opening_events, openings, remedies
 
 Book = dict[str, Any]
@@ -42,7 +42,7 @@ def judge(
     for promise in book["promises"]:
         if key is None or promise.get("key", book["defaults"]["key"]) == key:
             families.setdefault(promise["id"], []).append(promise)
-    fields = fields_named(book["promises"])
+    fields = fields_of(book["promises"])
     events = [reduced(event, fields) for event in events]
     facts = as_set(events, lambda event: means_something(book, families, event, known_since))
     broken: dict[str, list[tuple[Opening, int]]] = {}
@@ -66,23 +66,20 @@ def judge(
 
 def means_something(book: Book, families: dict[str, list[Promise]], event: Event, known_since: int) -> bool:
     """Whether any promise can do anything with what the event says."""
-    for versions in families.values():
-        if opening(book, versions, [event], event, known_since):
+    for promise in (one for versions in families.values() for one in versions):
+        if any(role in promise and named(promise[role], event) for role in ROLES):
             return True
-        for promise in versions:
-            if any(role in promise and named(promise[role], event) for role in ROLES):
-                return True
-            if "pause" in promise and named(promise["pause"]["until"], event):
-                return True
-            expect = promise.get("expect", {})
-            if event["type"] in expect.get("from", {}).values():
-                return True
-            looked_at = [expect.get("leave"), promise["when"].get("field")]
-            if event["type"] in opening_events(promise) and any(
-                path and not missing(reach(event["data"], path)) for path in looked_at
-            ):
-                return True
-    return False
+        if "pause" in promise and named(promise["pause"]["until"], event):
+            return True
+        expect = promise.get("expect", {})
+        if event["type"] in expect.get("from", {}).values():
+            return True
+        looked_at = [expect.get("leave"), promise["when"].get("field")]
+        if event["type"] in opening_events(promise) and any(
+            path and not missing(reach(event["data"], path)) for path in looked_at
+        ):
+            return True
+    return any(opening(book, versions, [event], event, known_since) for versions in families.values())
 
 
 def named(wanted: Any, event: Event) -> bool:

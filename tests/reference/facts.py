@@ -98,6 +98,27 @@ def fields_named(part: Any, key: str = "") -> set[str]:
     return {part} if key in ("field", "match", "distinct", "leave", "not_before") else set()
 
 
+class Remembered:
+    """Answers about things that nobody changes, told apart by which thing it is; the newest few are kept."""
+
+    def __init__(self, answer: Callable[[Any], Any], number: int = 100) -> None:
+        self.answer = answer
+        self.number = number
+        self.known: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, thing: Any) -> Any:
+        found = self.known.get(id(thing))
+        if found is None or found[0] is not thing:
+            if len(self.known) >= self.number:
+                self.known.clear()
+            found = self.known[id(thing)] = (thing, self.answer(thing))
+        return found[1]
+
+
+fields_of = Remembered(fields_named)
+"""Of the promises of a book: `fields_named`."""
+
+
 def nested(data: Data) -> Data:
     """The payload of which this is the form by dotted path."""
     found: Data = {}

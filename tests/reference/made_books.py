@@ -101,6 +101,15 @@ def together(constructs: set[str]) -> bool:
     )
 
 
+SHORT_MEMORIES = [
+    {"orphan_ttl": "20d", "retention": "30d"}, {"orphan_ttl": "3d", "retention": "5d"},
+    {"orphan_ttl": "30d", "retention": "3d"},
+]  # fmt: skip
+NOT_SIMPLE = {
+    "breach of", "leave", "holds", "forbid", "list", "if", "enter", "again", "working time", "shared", "count",
+    "distinct", "match", "expect list", "expect if", "not before", "pause", "repromise", "warn",
+}  # fmt: skip
+"""What a promise has none of if it is to be followed fact by fact, as most promises are where nothing is taken back."""
 PAIRS = [pair for pair in combinations(CONSTRUCTS, 2) if together(set(pair))]
 
 
@@ -134,13 +143,17 @@ def make_any_book(chance: random.Random, wanted: list[tuple[str, str]]) -> Book:
             start,
             chance.choice([*causes[-2:], None]) or (causes[-1] if causes else None),
         )
-    defaults = {
-        "timezone": zone, "key": "id", "skew": chance.choice(["0s", "5m"]), "orphan_ttl": "400d", "retention": "4000d",
-    }  # fmt: skip
-    sources = {
-        "s": {"topic": "t", "format": "json", "id": "id", "type": "type", "time": "time", "withdraws": "withdraws"}
-    }
-    made = {"sources": sources, "defaults": defaults, "calendars": CALENDARS, "promises": promises}
+    takes_back = chance.random() < 0.5
+    for index in range(0 if takes_back else chance.choice([0, 1, 2])):
+        constructs = choose(chance, {"event", "expect"}, never=NOT_SIMPLE)
+        features[f"s{index}"] = constructs
+        promises += spell(chance, f"s{index}", constructs, zone, start, None)
+    defaults = {"timezone": zone, "key": "id", "skew": chance.choice(["0s", "5m"])}
+    defaults |= {"orphan_ttl": "400d", "retention": "4000d"} if chance.random() < 0.8 else chance.choice(SHORT_MEMORIES)
+    source = {"topic": "t", "format": "json", "id": "id", "type": "type", "time": "time"}
+    if takes_back:
+        source["withdraws"] = "withdraws"
+    made = {"sources": {"s": source}, "defaults": defaults, "calendars": CALENDARS, "promises": promises}
     return made | {"x-start": start, "x-features": features}
 
 
@@ -157,6 +170,7 @@ def choose(chance: random.Random, must: set[str], never: set[str] = frozenset())
         if not chosen & set(group):
             chosen = closure(chosen | {chance.choices(fitting, weights)[0]})
     optional = [one for one in CONSTRUCTS if one not in chosen and not any(one in group for group in CHOICES)]
+    optional = [one for one in optional if one not in never]
     chance.shuffle(optional)
     for one in optional:
         possible = closure({one}) - {one} <= chosen and together(chosen | {one})

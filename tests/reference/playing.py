@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
+from promises.detector import Detector
 from schemas.book_model import Book
 from schemas.facts import Fact, Subject
 from schemas.publications import Publication
 from schemas.records import RECORD_FORMAT, Checkpoint
 from tests.promises.builders import Partition
-from tests.reference.coverage import Expected
 from tests.reference.evaluator import Judged, judge
-from tests.reference.facts import Event, fields_named, flat, reduced
-from tests.reference.worlds import ALWAYS, Arrival, World
+from tests.reference.facts import Event, fields_of, flat, reduced, wanted_events
+from tests.reference.worlds import ALWAYS, FAR, TTL, Arrival, Expected, World, horizon
 
 SETTLED = ("kept", "released", "breached", "fulfilled_late")
 Cycle = tuple[str, str, str]
@@ -19,11 +19,7 @@ Cycle = tuple[str, str, str]
 
 
 def expectation(world: World) -> Expected:
-    return {
-        (name, subject): cycles
-        for subject, story in world.events.items()
-        for name, cycles in judge(world.book, story, world.frontier, world.known_since).items()
-    }
+    return world.judged(world.frontier)
 
 
 def as_yaml(spelled: dict[str, Any]) -> str:
@@ -37,40 +33,91 @@ def as_fact(event: Event, fields: set[str]) -> Fact:
     return Fact(event["source"], event["id"], event["type"], event["time"], data, event.get("withdraws"))
 
 
-def disagreement(world: World, book: Book, arrival: Arrival, expected: Expected) -> str | None:
+def disagreement(world: World, book: Book | Detector, arrival: Arrival, expected: Expected) -> str | None:
     """Let a world become known in one way; what is wrong with what is published, if anything is."""
-    partition = Partition(book, Checkpoint(RECORD_FORMAT, ("s",), ALWAYS, b"", 0, world.known_since, ALWAYS, {}, ""))
-    fields = fields_named(world.book["promises"])
+    played = Played(world, book, arrival)
     for word, what in arrival.steps:
+        if problem := played.step(word, what):
+            return problem
+    partition = played.partition
+    problem = (
+        verdicts_differ(world, arrival, partition, expected)
+        or warnings_differ(world, arrival, partition, expected)
+        or taken_back(world, arrival, partition)
+    )
+    if arrival.to_the_end and not problem:
+        problem = played.to_the_end()
+    return problem or ids_repeat(partition)
+
+
+class Played:
+    """A world on its way into the core."""
+
+    def __init__(self, world: World, book: Book | Detector, arrival: Arrival) -> None:
+        self.world = world
+        self.arrival = arrival
+        self.fields = fields_of(world.book["promises"])
+        checkpoint = Checkpoint(RECORD_FORMAT, ("s",), ALWAYS, b"", 0, world.known_since, ALWAYS, {}, "")
+        self.partition = Partition(book, checkpoint)
+        self.known: dict[str, list[Event]] = {subject: [] for subject in world.events}
+
+    def step(self, word: str, what: Any) -> str | None:
+        """One step of the arrival; what is wrong with what that publishes."""
+        partition, published = self.partition, []
         if word == "event":
             subject, event = what
-            partition.core.fact(Subject("id", subject), as_fact(event, fields), partition.core.next_offset)
+            self.known[subject].append(event)
+            partition.core.fact(Subject("id", subject), as_fact(event, self.fields), partition.core.next_offset)
+            published = partition.commit() if self.arrival.watched else []
         elif word == "restart":
-            partition.commit()
+            published = partition.commit()
             partition.restart()
         elif word == "commit" or what >= partition.core.frontier:
             published = partition.commit()
             if word == "frontier":
-                published += partition.frontier(what, arrival.slice_size)
-            for one in published:
-                if problem := unproved(one, partition.core.frontier):
-                    return f"published before it was proved ({problem}): {one}"
-    return (
-        verdicts_differ(world, arrival, partition, expected)
-        or ids_repeat(partition)
-        or warnings_differ(world, arrival, partition, expected)
-    )
+                published += partition.frontier(what, self.arrival.slice_size)
+        for one in published:
+            if problem := self.unproved(one) or self.false_alarm(one):
+                return f"published before it was proved ({problem}): {one}"
+        return None
 
+    def to_the_end(self) -> str | None:
+        """Let so much time pass that everything is settled and nothing has to be kept any more."""
+        for word, what in (("frontier", FAR), ("restart", None), ("frontier", FAR + 1)):
+            if problem := self.step(word, what):
+                return problem
+        if self.partition.store:
+            return f"still kept in the end: {self.partition.store}"
+        long_memory = horizon(self.world.book, 0) >= TTL - 1
+        return verdicts_differ(self.world, self.arrival, self.partition, self.world.in_the_end) if long_memory else None
 
-def unproved(one: Publication, frontier: int) -> str | None:
-    """What nobody could know yet with the frontier there."""
-    if one.kind == "at_risk":
-        assert one.risk_at is not None
-        return "at risk, but not yet" if one.risk_at >= frontier else None
-    if one.status == "breached":
-        assert one.breached_at is not None
-        return "breached" if one.breached_at >= frontier else None
-    return "fulfilled late" if one.status == "fulfilled_late" and one.due >= frontier else None
+    def unproved(self, one: Publication) -> str | None:
+        """What nobody could know yet with the frontier there."""
+        frontier = self.partition.core.frontier
+        if one.kind == "at_risk":
+            assert one.risk_at is not None
+            return "at risk, but not yet" if one.risk_at >= frontier else None
+        if one.status == "breached":
+            assert one.breached_at is not None
+            return "breached" if one.breached_at >= frontier else None
+        if one.status == "fulfilled_late":
+            return "fulfilled late" if one.due >= frontier else None
+        versions = [promise for promise in self.world.book["promises"] if promise["id"] == one.promise]
+        promise = next(promise for promise in versions if promise.get("version", 1) == one.version)
+        if one.status == "kept" and "forbid" in promise and one.due >= frontier:
+            allowed = wanted_events(promise["until"]) if "until" in promise else []
+            known = [event for event in self.known[one.subject] if event["type"] in allowed]
+            return None if any(event["time"] < frontier for event in known) else "nothing forbidden happened"
+        return None
+
+    def false_alarm(self, one: Publication) -> str | None:
+        """Whether a breach is none by what was known when it was published."""
+        if one.kind != "breached" or not self.arrival.watched:
+            return None
+        judged = judge(self.world.book, self.known[one.subject], self.partition.core.frontier, self.world.known_since)
+        found = [cycle for cycle in judged[one.promise] if cycle.cycle == one.cycle]
+        broken = [cycle.breached_at for cycle in found if cycle.status in ("breached", "fulfilled_late")]
+        return None if broken == [one.breached_at] else f"a false alarm, it is {found}"
 
 
 def verdicts_differ(world: World, arrival: Arrival, partition: Partition, expected: Expected) -> str | None:
@@ -110,6 +157,13 @@ def shown(one: Publication | Judged) -> dict[str, Any]:
         "status": one.status, "fulfilled_at": one.fulfilled_at, "breached_at": one.breached_at if late else None,
         "first_due": first_due, "due": one.due, "paused_ms": one.paused_ms, "version": one.version,
     }  # fmt: skip
+
+
+def taken_back(world: World, arrival: Arrival, partition: Partition) -> str | None:
+    """Where every fact comes before the frontier has passed it, no breach is ever taken back."""
+    if not (arrival.prompt and untouched(world)):
+        return None
+    return next((f"taken back: {one}" for one in partition.published if one.kind == "retracted"), None)
 
 
 def ids_repeat(partition: Partition) -> str | None:

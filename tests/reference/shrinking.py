@@ -59,7 +59,8 @@ def candidates(world: World, arrival: Arrival) -> Iterator[tuple[World, Arrival]
         if not arrival.prompt:
             yield smaller, same
         elif any(smaller.events.values()) and parsed(as_yaml(smaller.book)):
-            yield smaller, prompt(random.Random(arrival.slice_size), smaller)
+            again = prompt(random.Random(arrival.slice_size), smaller)
+            yield smaller, replace(again, watched=arrival.watched, to_the_end=arrival.to_the_end)
     if not arrival.prompt:
         yield from fewer_steps(world, arrival)
 
@@ -131,6 +132,8 @@ def script(world: World, arrival: Arrival) -> str:
     lines.append(f"known since {when(world.known_since)}; slices of {arrival.slice_size}")
     if arrival.prompt:
         lines.append("the frontier keeps up with the facts")
+    lines += ["each fact is a batch of its own"] if arrival.watched else []
+    lines += ["goes on until nothing is kept"] if arrival.to_the_end else []
     for word, what in arrival.steps:
         if word == "event":
             event = what[1]

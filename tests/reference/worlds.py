@@ -5,7 +5,8 @@ first events the evaluator tells what is due when, and further events are placed
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from tests.reference.civil import duration
@@ -17,6 +18,9 @@ ALWAYS = -(1 << 62)
 FAR = 1 << 50
 TTL = 400 * DAY
 
+Expected = dict[tuple[str, str], list[Judged]]
+"""By promise and subject."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -26,6 +30,40 @@ class World:
     events: dict[str, list[Event]]
     known_since: int
     frontier: int
+
+    def judged(self, frontier: int) -> Expected:
+        """Every cycle, when everything before that instant is known."""
+        return {
+            (name, subject): cycles
+            for subject, story in self.events.items()
+            for name, cycles in judge(self.book, story, frontier, self.known_since).items()
+        }
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether more is known than happened before the frontier."""
+        return any(event["time"] >= self.frontier for story in self.events.values() for event in story)
+
+    def until(self, instant: int) -> "World":
+        """The world with nothing in it that happened at that instant or later."""
+        events = {
+            subject: [event for event in story if event["time"] < instant] for subject, story in self.events.items()
+        }
+        return replace(self, events=events)
+
+    @cached_property
+    def in_the_end(self) -> Expected:
+        """Every cycle, when everything is known for ever."""
+        return self.judged(FAR)
+
+    @cached_property
+    def instants(self) -> list[int]:
+        """Every instant of an event, a due, a breach or a warning, and the next one."""
+        found = {event["time"] for story in self.events.values() for event in story}
+        for one in (one for cycles in self.in_the_end.values() for one in cycles):
+            found |= {one.due, one.first_due, one.breached_at or one.due}
+            found |= {instant for _, instant, _ in one.warnings}
+        return sorted(found | {instant + 1 for instant in found})
 
 
 @dataclass(frozen=True)
@@ -37,19 +75,31 @@ class Arrival:
     slice_size: int
     prompt: bool = False
     """Facts come in order of time and the frontier keeps up with them: then warnings are certain too."""
+    watched: bool = False
+    """Each fact is a batch of its own, and each breach is looked at when it is published."""
+    to_the_end: bool = False
+    """Once the verdicts have been compared, the frontier goes so far that nothing is left to be kept."""
 
 
 def make_world(chance: random.Random, book: dict[str, Any]) -> World:
     names = [f"{name}-{chance.randint(0, 9)}" for name in "xyz"[: chance.choice([1, 1, 2])]]
     events = {name: Story(chance, book, number).tell() for number, name in enumerate(names)}
     instants = [event["time"] for story in events.values() for event in story]
-    cycles = [one for story in events.values() for found in judge(book, story, FAR, ALWAYS).values() for one in found]
-    dues = [one.due for one in cycles]
+    since = min(instants) + chance.choice([0, 1])
+    world = World(book, events, chance.choice([*[ALWAYS] * 8, since, since - TTL]), FAR)
+    dues = [one.due for cycles in world.in_the_end.values() for one in cycles]
     past = max(instants + dues) + 40 * DAY
     frontier = chance.choice([past, past, past, *(dues and [chance.choice(dues) + chance.choice([0, 1])])])
-    since = min(instants) + chance.choice([0, 1])
-    known_since = chance.choice([*[ALWAYS] * 8, since, since - TTL])
-    return World(book, events, known_since, frontier)
+    ended = replace(world, frontier=min(frontier, horizon(book, min(instants + dues))))
+    if ended.goes_on and chance.random() < 0.5:
+        return ended.until(ended.frontier)
+    vars(ended)["in_the_end"] = world.in_the_end  # it does not depend on the frontier
+    return ended
+
+
+def horizon(book: dict[str, Any], first: int) -> int:
+    """Up to this frontier nothing can have been forgotten, if the first event or due is of that instant."""
+    return first + min(duration(book["defaults"][name]) for name in ("retention", "orphan_ttl")) - 1
 
 
 class Story:
@@ -64,6 +114,9 @@ class Story:
         self.promises = list(mine)
         for promise in mine:
             self.promises += self.causes(promise)
+        ids = {promise["id"] for promise in self.promises}
+        self.about = book | {"promises": [promise for promise in book["promises"] if promise["id"] in ids]}
+        """The book without the promises that this story is not about."""
 
     def causes(self, promise: dict[str, Any]) -> list[dict[str, Any]]:
         wanted = promise["when"].get("breach_of")
@@ -78,24 +131,24 @@ class Story:
                 if "event" in promise["when"]:
                     apart = chance.choice([0, 60_000, 3_600_000, DAY])
                     self.happens(promise, "when", begin + chance.randint(0, 3) * apart, None)
-        for _ in range(chance.choice([1, 2, 3, 4])):
+        for _ in range(chance.choice([1, 2, 3])):
             self.round()
         if chance.random() < 0.12:
             self.twin()
-        if chance.random() < 0.2 and self.events:
+        if chance.random() < 0.4 and self.events and "withdraws" in self.book["sources"]["s"]:
             self.withdraw()
         return self.events
 
     def round(self) -> None:
         """Place events where the promises that run now decide."""
-        judged = judge(self.book, self.events, FAR, ALWAYS)
+        judged = judge(self.about, self.events, FAR, ALWAYS)
         running = [
             (promise, cycle)
             for promise in self.promises
             for cycle in judged[promise["id"]]
             if cycle.version == promise.get("version", 1)
         ]
-        for _ in range(self.chance.choice([1, 2, 3]) if running else 0):
+        for _ in range(self.chance.choice([1, 2, 3, 4]) if running else 0):
             promise, cycle = self.chance.choice(running)
             opening = next((event for event in self.events if event["id"] == cycle.cycle), None)
             role = self.chance.choice(roles(promise))
@@ -188,16 +241,20 @@ def make_data(chance: random.Random, time: int) -> dict[str, Any]:
 
 
 def make_arrival(chance: random.Random, world: World) -> Arrival:
+    keeps_up = chance.random() < 0.25 and not world.goes_on
+    arrival = prompt(chance, world) if keeps_up else shuffled(chance, world)
+    return replace(arrival, watched=chance.random() < 0.08, to_the_end=chance.random() < 0.12)
+
+
+def shuffled(chance: random.Random, world: World) -> Arrival:
     """Some order, some repetitions, some frontier steps (never past the last), some commits and restarts."""
-    if chance.random() < 0.2:
-        return prompt(chance, world)
     events = [("event", (subject, event)) for subject, story in world.events.items() for event in story]
     events += chance.choices(events, k=chance.randint(0, len(events)))
     if chance.random() < 0.7:
         chance.shuffle(events)
     else:
         events.sort(key=lambda step: step[1][1]["time"])
-    marks = [mark for mark in instants(world) if mark < world.frontier]
+    marks = [mark for mark in world.instants if mark < world.frontier]
     marks = sorted(chance.choices(marks, k=chance.randint(0, 4))) if marks else []
     steps: list[tuple[str, Any]] = list(events)
     places = sorted(chance.randint(0, len(steps)) for _ in marks)
@@ -213,20 +270,10 @@ def make_arrival(chance: random.Random, world: World) -> Arrival:
 def prompt(chance: random.Random, world: World) -> Arrival:
     """Every fact before the frontier passes it, and the frontier at every instant that matters."""
     events = [("event", (subject, event)) for subject, story in world.events.items() for event in story]
-    marks = [("frontier", mark) for mark in instants(world) if mark < world.frontier]
+    marks = [("frontier", mark) for mark in world.instants if mark < world.frontier]
     steps = sorted(events + marks, key=lambda step: (instant_of(step), step[0] == "event"))
     return Arrival([*steps, ("frontier", world.frontier)], chance.choice([1, 100]), prompt=True)
 
 
 def instant_of(step: tuple[str, Any]) -> int:
     return int(step[1] if step[0] == "frontier" else step[1][1]["time"])
-
-
-def instants(world: World) -> list[int]:
-    """Every instant of an event, a due, a breach or a warning, and the next one."""
-    found = {event["time"] for story in world.events.values() for event in story}
-    for story in world.events.values():
-        for cycles in judge(world.book, story, FAR, world.known_since).values():
-            found |= {instant for one in cycles for instant in (one.due, one.first_due, one.breached_at or one.due)}
-            found |= {instant for one in cycles for _, instant, _ in one.warnings}
-    return sorted(found | {instant + 1 for instant in found})

@@ -48,8 +48,19 @@ def changed(old, new):
 
 
 def test_the_good_book_is_good():
-    """The base of the other cases has no problem of its own."""
+    """The base of the other cases has no problem of its own, nor has it with events that need no paths."""
     assert parse_book(GOOD).promises
+    paths = "format: json\n    id: event_id\n    type: type\n    time: at\n"
+    assert parse_book(changed(paths, "format: cloudevents\n")).promises
+
+
+def test_what_paths_a_source_needs_is_told_with_all_that_is_wrong_about_it():
+    """Also where another key of the same source is misspelt."""
+    assert problems_of(changed("topic: shop.events\n    format: json\n    id: event_id\n    type: type\n", "topic: 5\n    format: json\n")) == [
+        "3:5: missing key 'id'", "3:5: missing key 'type'",
+        "3:12: found 5, expected a Kafka topic name (letters, digits, '.', '_' and '-', at most 249)",
+    ]  # fmt: skip
+    assert len(problems_of(changed("format: json", "format: cloudevents"))) == 3
 
 
 WHEN, DUE, EXPECT = "{event: order.placed}", "{within: 4h}", "{event: parcel.delivered}"
@@ -62,8 +73,13 @@ WHEN, DUE, EXPECT = "{event: order.placed}", "{within: 4h}", "{event: parcel.del
         ("topic: shop.events", "topic: shop events", "3:12: found 'shop events', expected a Kafka topic name (letters, digits, '.', '_' and '-', at most 249)"),
         ("topic: shop.events", "topic: 5", "3:12: found 5, expected a Kafka topic name (letters, digits, '.', '_' and '-', at most 249)"),
         ("    topic: shop.events\n", "", "3:5: missing key 'topic'"),
-        ("format: json", "format: xml", "4:13: found 'xml', expected json"),
-        ("format: json", "format: cloudevents", "4:13: format cloudevents is not supported yet"),
+        ("format: json", "format: xml", "4:13: found 'xml', expected json or cloudevents"),
+        ("format: json", "format: debezium", "4:13: format debezium is not supported yet"),
+        ("format: json\n    id: event_id\n    type: type\n    time: at\n", "format: cloudevents\n    id: event_id\n", "5:5: 'id' does not go with format cloudevents: the id is its attribute 'id'"),
+        ("format: json\n    id: event_id\n    type: type\n    time: at\n", "format: cloudevents\n    type: type\n", "5:5: 'type' does not go with format cloudevents: the type is its attribute 'type'"),
+        ("format: json\n    id: event_id\n    type: type\n    time: at\n", "format: cloudevents\n    time: at\n", "5:5: 'time' does not go with format cloudevents: the time is its attribute 'time'"),
+        ("format: json\n    id: event_id\n    type: type\n    time: at\n", "format: cloudevents\n    data: data\n", "5:5: 'data' does not go with format cloudevents: the payload is its data"),
+        ("format: json\n    id: event_id\n    type: type\n    time: at\n", "format: cloudevents\n    frontier: marker\n", "5:15: found 'marker', expected 'clock' or 'markers'; did you mean 'markers'?"),
         ("id: event_id", "id: scan..id", "5:9: found 'scan..id', expected a field, or a path of fields such as scan.id"),
         ("id: event_id", "id: 7", "5:9: found 7, expected text (put it in quotes)"),
         ("id: event_id", "id: {const: x}", "5:9: found a mapping, expected a field: with a constant here all events would be alike"),
@@ -77,7 +93,6 @@ WHEN, DUE, EXPECT = "{event: order.placed}", "{within: 4h}", "{event: parcel.del
         ("time: at\n", "time: at\n    settle: 2\n", f"8:13: found 2, {DURATION}"),
         ("time: at\n", "time: at\n    settle: -2m\n", "8:13: found a negative duration, expected one of zero or more"),
         ("time: at\n", "time: at\n    topik: x\n", "8:5: unknown key 'topik'; expected one of topic, format, id, type, time, data, events, settle, frontier, withdraws; did you mean 'topic'?"),
-        ("defaults:", "  erp: {topic: t, format: json, id: i, type: t, time: a}\ndefaults:", "9:3: more than one source is not supported yet"),
         # defaults
         ("timezone: Europe/Amsterdam", "timezone: Europe/Amsterdm", "9:22: unknown time zone 'Europe/Amsterdm', expected an IANA name such as Europe/Amsterdam; did you mean 'Europe/Amsterdam'?"),
         ("timezone: Europe/Amsterdam", "timezone: localtime", "9:22: unknown time zone 'localtime', expected an IANA name such as Europe/Amsterdam"),
@@ -187,15 +202,15 @@ def test_a_key_of_the_language_that_is_not_built_yet_is_refused_by_name(old, new
     assert problems_of(changed(old, new)) == [f"{place}: {key!r} {NOT_YET}"]
 
 
-def test_promises_with_different_keys_are_refused():
-    """One source is keyed by one of them; what is about the other lies anywhere."""
+def test_promises_and_sources_may_differ_in_what_they_are_about():
+    """A company has orders and cases, a shop and an ERP: one book says what it promised."""
     other = (
         "- {id: q, key: case_id, when: {event: order.placed}, due: {within: 1h}, expect: {event: parcel.delivered}}\n"
     )
-    message = "key 'case_id' next to 'order_id': promises with different keys are not supported yet"
-    assert problems_of(GOOD + other) == [f"17:16: {message}"]
-    alone = GOOD.replace("- id: p", "- id: p\n  key: case_id")
-    assert parse_book(alone).promises[0].key == "case_id"
+    two = GOOD.replace("defaults:", "  erp: {topic: t, format: json, id: i, type: t, time: a}\ndefaults:")
+    book = parse_book(two + other)
+    assert list(book.sources) == ["shop", "erp"]
+    assert [promise.key for promise in book.promises] == ["order_id", "case_id"]
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_file():

@@ -94,7 +94,7 @@ def test_an_event_time_without_offset_is_in_the_books_zone(decode):
     zoneless = BOOK.replace("timezone: Europe/Amsterdam, ", "").replace("{id: p,", "{id: p, timezone: UTC,")
     zoneless = zoneless.replace("{id: q,", "{id: q, timezone: UTC,")
     with pytest.raises(EventError, match="expected an instant with an offset"):
-        Decoder(parse_book(zoneless)).decode("shop", raw(at="2026-04-24T17:59:59"))
+        Decoder(parse_book(zoneless)).source("shop").decode(raw(at="2026-04-24T17:59:59"))
 
 
 @pytest.mark.parametrize(

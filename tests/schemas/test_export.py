@@ -89,6 +89,33 @@ def test_the_worked_examples_match_it_too(promise_id):
 
 
 @pytest.mark.parametrize(
+    ("source", "good"),
+    [
+        ("format: json, id: i, type: t, time: a, data: d", True),
+        ("format: cloudevents, events: [a, b]", True),
+        ("format: json, id: i, type: t", False),
+        ("id: i, type: t, time: a", False),
+        ("format: cloudevents, time: a", False),
+        ("format: cloudevents, data: d", False),
+        ("format: avro, id: i, type: t, time: a", False),
+    ],
+)
+def test_the_schema_asks_a_source_for_the_paths_that_its_format_needs(source, good):
+    """As the program does."""
+    text = f"""
+sources: {{s: {{topic: t, {source}}}}}
+defaults: {{timezone: UTC, key: k}}
+promises: [{{id: p, when: {{event: a}}, due: {{within: 4h}}, expect: {{event: b}}}}]
+"""
+    assert Draft202012Validator(export.schemas()["book.v1.json"]).is_valid(read_yaml(text, "b").data) is good
+    if good:
+        assert parse_book(text)
+    else:
+        with pytest.raises(BookError):
+            parse_book(text)
+
+
+@pytest.mark.parametrize(
     "promise",
     [
         "{id: p, when: {event: a, breach_of: q}, due: {within: 4h}, expect: {event: b}}",

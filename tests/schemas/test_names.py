@@ -82,6 +82,8 @@ def test_metric_names_and_labels_do_not_change():
         "promise_ready": (),
         "promise_notifications": ("channel", "outcome"),
         "promise_build_info": ("version",),
+        "promise_migrated": ("promise", "outcome"),
+        "promisewatch_book_info": ("book",),
     }
 
 

@@ -1,0 +1,194 @@
+"""Taking over a partition: where to go on from, by which texts, and whether its log and its state go together."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import structlog
+
+from promises.detector import Detector
+from promises.partition import CHECKPOINT_KEY, UNKNOWN, PartitionDetector
+from schemas.book_model import Book, Source
+from schemas.decoding import Decoder, SourceDecoder
+from schemas.editions import SHORT_DIGITS, Editions, check_keys, editions_of, still_needed
+from schemas.errors import StateError
+from schemas.instants import MINUTE_MS
+from schemas.records import (
+    RECORD_FORMAT,
+    TEXTS_KEY,
+    Checkpoint,
+    decode_checkpoint,
+    decode_texts,
+    encode_texts,
+)
+from streams.app import BatchApp
+from streams.emit import Outgoing
+from streams.topicwatch import same_topic
+
+log = structlog.get_logger("promisewatch.detect")
+
+TOPIC_KEY = b"\x00topic"
+"""Where the id of the source topic is stored, beside the checkpoint."""
+BEGINNING = -(1 << 62)
+"""An instant before every other: the log was read from its very first record."""
+
+CORES_REMEMBERED_MAX = 100
+"""Compiled books that are kept for the next partition; past it the memory starts anew."""
+
+
+@dataclass(frozen=True)
+class DetectSettings:
+    """What the detect agent needs besides the book. Instants are UTC milliseconds."""
+
+    since: int | None = None
+
+
+class Compiled(NamedTuple):
+    """A book, and what still runs under earlier texts, made ready for use."""
+
+    detector: Detector
+    decoder: SourceDecoder
+    editions: Editions
+
+
+class Cores:
+    """The compiled book: once for each set of texts that partitions know, and that is mostly one."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._source = next(iter(book.sources))
+        self._made: dict[bytes, Compiled] = {}
+
+    def of(self, texts: bytes | None, where: str, latest: int) -> Compiled:
+        """The book together with the stored `texts` of a partition, which has processed no fact dated after `latest`.
+
+        Raises StateError where they do not fit.
+        """
+        book = self._book
+        editions = editions_of(book, None if texts is None else decode_texts(texts, where), where, latest)
+        assert editions.stored is not None, "a book has texts"
+        name = encode_texts(editions.stored)
+        if name not in self._made:
+            if len(self._made) >= CORES_REMEMBERED_MAX:
+                self._made.clear()
+            # Events that only closed texts name are read too, with the fields that those look at.
+            promises = (*book.promises, *(closed.promise for closed in editions.closed))
+            decoder = Decoder(replace(book, promises=promises)).source(self._source)
+            self._made[name] = Compiled(Detector(book, editions), decoder, editions)
+        return self._made[name]._replace(editions=editions)
+
+
+class TakenOver(NamedTuple):
+    """A partition whose state is at hand. `owed` goes into its first transaction."""
+
+    core: PartitionDetector
+    decoder: SourceDecoder
+    owed: list[Outgoing]
+
+
+async def take_over(
+    app: BatchApp, book: Book, source: Source, cores: Cores, detect: DetectSettings, partition: int
+) -> TakenOver:
+    """Open a partition whose state is restored and whose earlier producers are fenced. Raises StateError."""
+    read = app.store.reader(partition)
+    where = f"{app.settings.changelog}/{partition}"
+    stored, texts = read(CHECKPOINT_KEY), read(TEXTS_KEY)
+    owed = []
+    unknown_id = await check_identity(app, source.topic, read(TOPIC_KEY))
+    if unknown_id is not None:
+        owed.append(Outgoing(TOPIC_KEY, unknown_id))
+    if stored is None:
+        checkpoint = await first_checkpoint(app, book, source, detect, partition)
+    else:
+        checkpoint = decode_checkpoint(stored, where)
+        await check_log(app, source.topic, partition, checkpoint.next_offset)
+    latest = BEGINNING if stored is None else latest_seen(app.clock.now_ms(), book)
+    compiled = cores.of(texts, where, latest)
+    core = PartitionDetector(compiled.detector, read, checkpoint, partition=partition)
+    core.rebuild(app.store.scan(partition))
+    editions = still_needed(compiled.editions, core.pinned)
+    check_keys(book, editions, where)
+    if editions.changed and editions.stored is not None:
+        owed.append(Outgoing(TEXTS_KEY, encode_texts(editions.stored)))
+    log.info("partition opened", partition=partition, next_offset=checkpoint.next_offset, new=stored is None)
+    if checkpoint.book != book.digest:
+        tell_of_another_book(partition, checkpoint.book, book.digest, editions)
+    return TakenOver(core, compiled.decoder, owed)
+
+
+def latest_seen(now_ms: int, book: Book) -> int:
+    """An instant after which no fact is dated that has been processed so far: the clock, and how far others may go
+    before it. In whole minutes, so that partitions that are opened together agree.
+    """
+    return (now_ms + book.defaults.skew_ms) // MINUTE_MS * MINUTE_MS + MINUTE_MS
+
+
+def tell_of_another_book(partition: int, theirs: str, ours: str, editions: Editions) -> None:
+    """Say that the partition was last worked by another book: a deployment, or workers that do not agree."""
+    log.warning(
+        "partition was last worked with another book",
+        partition=partition,
+        book=ours[:SHORT_DIGITS],
+        last_book=theirs[:SHORT_DIGITS],
+        closed_texts=len(editions.closed),
+        meaning="what opens from here on follows this worker's book, what runs keeps the text it opened under; seen "
+        "again and again, workers of one application run with different books",
+    )
+
+
+async def first_checkpoint(
+    app: BatchApp, book: Book, source: Source, detect: DetectSettings, partition: int
+) -> Checkpoint:
+    """Return where a partition starts that nobody has processed yet.
+
+    A log that still begins at offset 0 tells everything. One that has lost its beginning tells everything from its
+    first fact on (plus `settle`); nothing may open before that, since what fulfilled it may be gone.
+    """
+    beginning = (await app.offsets.beginnings(source.topic, [partition]))[partition]
+    known_since = BEGINNING if beginning == 0 else UNKNOWN
+    if detect.since is not None:
+        known_since = detect.since
+    return Checkpoint(
+        format=RECORD_FORMAT,
+        sources=(source.name,),
+        fire=BEGINNING,
+        subject=b"",
+        next_offset=beginning,
+        known_since=known_since,
+        live_since=app.clock.now_ms() - source.settle_ms,
+        vector={},
+        book=book.digest,
+    )
+
+
+async def check_identity(app: BatchApp, topic: str, stored: bytes | None) -> bytes | None:
+    """Refuse a topic that is not the one the state came from; return its id where the state does not hold it yet.
+
+    Raises StateError when it was recreated, however far it has grown since.
+    """
+    found = (await app.offsets.identify(topic)).get(topic)
+    topic_id = None if found is None else found.topic_id
+    if stored is not None:
+        same_topic(topic, stored.decode(), topic_id)
+        return None
+    return None if topic_id is None else topic_id.encode()
+
+
+async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int) -> None:
+    """Refuse a log that does not go on where the state ends.
+
+    Raises StateError when records expired unread (what they would have fulfilled is not known) or when the topic was
+    recreated (the same offsets mean other events).
+    """
+    beginning = (await app.offsets.beginnings(topic, [partition]))[partition]
+    end = (await app.offsets.ends(topic, [partition]))[partition]
+    if next_offset > end:
+        raise StateError(
+            f"{topic}/{partition} ends at offset {end}, but the state has processed up to {next_offset}: the topic was "
+            "recreated; start under another --app-id"
+        )
+    if next_offset < beginning:
+        raise StateError(
+            f"{topic}/{partition} begins at offset {beginning}, but the state has processed up to {next_offset}: "
+            f"{beginning - next_offset} records expired unread; start under another --app-id, with --since if the "
+            "instant is known from which nothing is missing"
+        )
