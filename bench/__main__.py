@@ -4,7 +4,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +16,20 @@ from rich.console import Console
 
 from bench import rendering
 from bench.kafka import Broker, broker
-from bench.parts import burst, delay, profile, recovery, running, throughput, transactions
+from bench.parts import (
+    before,
+    burst,
+    calendars,
+    conditions,
+    delay,
+    profile,
+    promises,
+    recovery,
+    running,
+    state,
+    throughput,
+    transactions,
+)
 from bench.processes import OURS
 from bench.results import Part, save, show
 
@@ -36,27 +51,48 @@ MEASURES: dict[str, Callable[[Broker, float, int | None], Part]] = {
     "recovery": recovery.measure,
     "delay": delay.measure,
     "profile": profile.measure,
+    "before": before.measure,
 }
+CORE_MEASURES: dict[str, Callable[[float, int | None], Part]] = {
+    "promises": promises.measure,
+    "conditions": conditions.measure,
+    "state": state.measure,
+    "calendars": calendars.measure,
+}
+"""Parts that need no broker: the core by itself, in this process."""
+ALL = [*MEASURES, *CORE_MEASURES]
 
 
 def main(
-    parts: Annotated[list[str] | None, typer.Argument(help=f"Any of {', '.join(MEASURES)}; default: all.")] = None,
+    parts: Annotated[list[str] | None, typer.Argument(help=f"Any of {', '.join(ALL)}; default: all.")] = None,
     size: Annotated[float, typer.Option("--size", min=0.01, help="Multiplies every number of events.")] = 1.0,
     rounds: Annotated[int | None, typer.Option("--rounds", min=1, help="Rounds, of which medians are taken.")] = None,
     output: Annotated[
         Output, typer.Option("--output", help="For people (table) or for programs (json).")
     ] = Output.TABLE,
+    against: Annotated[
+        str, typer.Option("--against", metavar="COMMIT", help="What `before` compares the worker with.")
+    ] = before.COMMIT,
     keep: Annotated[bool, typer.Option("--save/--no-save", help="Keep the figures in bench/results.")] = True,
 ) -> None:
     """Measure ratios between contenders in one run, on an Apache Kafka of its own."""
-    unknown = sorted(set(parts or ()) - set(MEASURES))
+    unknown = sorted(set(parts or ()) - set(ALL))
     if unknown:
-        raise typer.BadParameter(f"found {', '.join(unknown)}, expected any of {', '.join(MEASURES)}")
+        raise typer.BadParameter(f"found {', '.join(unknown)}, expected any of {', '.join(ALL)}")
+    names = parts or ALL
+    measures = dict(MEASURES)
+    if "before" in names:
+        measures["before"] = partial(before.measure, built=before.build(against))
     os.sched_setaffinity(0, OURS)  # the broker inherits it
     measured = []
-    with tempfile.TemporaryDirectory(prefix="promisewatch-bench-") as folder, broker(Path(folder)) as kafka:
-        for name in parts or MEASURES:
-            part = MEASURES[name](kafka, size, rounds)
+    with ExitStack() as stack:
+        kafka: Broker | None = None
+        for name in names:
+            if name in CORE_MEASURES:
+                part = CORE_MEASURES[name](size, rounds)
+            else:
+                kafka = kafka or stack.enter_context(broker(new_folder(stack)))
+                part = measures[name](kafka, size, rounds)
             measured.append(part)
             if output is Output.TABLE:
                 show(part, stdout)
@@ -65,6 +101,11 @@ def main(
                 rendering.write()
     if output is Output.JSON:
         sys.stdout.write(msgspec.json.encode(measured).decode() + "\n")
+
+
+def new_folder(stack: ExitStack) -> Path:
+    """A folder that goes with the stack."""
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="promisewatch-bench-")))
 
 
 if __name__ == "__main__":

@@ -50,9 +50,8 @@ class Broker:
 
     def book(self, topic: str, *, frontier: str = "clock", settle: str = "2m") -> Path:
         """Write the book for one source topic."""
-        text = BOOK.read_text().replace("{topic}", topic).replace("{frontier}", frontier).replace("{settle}", settle)
         path = self.folder / f"{topic}.yaml"
-        path.write_text(text)
+        path.write_text(shop_book(topic, frontier=frontier, settle=settle))
         return path
 
     def shop(self, name: str, events: int) -> str:
@@ -163,6 +162,11 @@ class Broker:
             if key == CHECKPOINT_KEY and value is not None:
                 found.append((stamp / 1_000, partition, decode_checkpoint(value, changelog).next_offset))
         return sorted(found)
+
+
+def shop_book(topic: str, *, frontier: str = "clock", settle: str = "2m") -> str:
+    """The book of five promises, as YAML."""
+    return BOOK.read_text().replace("{topic}", topic).replace("{frontier}", frontier).replace("{settle}", settle)
 
 
 @contextmanager

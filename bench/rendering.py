@@ -7,7 +7,10 @@ from bench.results import Part, goal_line, load
 README = Path(__file__).parent / "README.md"
 BEGIN = "<!-- figures: begin; written by `make bench` -->"
 END = "<!-- figures: end -->"
-ORDER = ("throughput", "transactions", "burst", "running", "recovery", "delay", "profile")
+ORDER = (
+    "throughput", "before", "transactions", "burst", "running", "recovery", "delay", "profile", "promises",
+    "conditions", "state", "calendars",
+)  # fmt: skip
 
 
 def write() -> None:

@@ -95,10 +95,14 @@ def running_worker(
     profile: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     interpreted: bool = False,
+    program: Path | None = None,
 ) -> Iterator[Contender]:
-    """`promisewatch worker` as shipped, on one core; with a profiler, or with stream settings that have no flag."""
+    """`promisewatch worker` as shipped, on one core; with a profiler, or with stream settings that have no flag.
+
+    `program` is another build's command line.
+    """
     broker.create_for_worker(topic, app_id)
-    command = promisewatch(interpreted=interpreted)
+    command = promisewatch(interpreted=interpreted) if program is None else [str(program)]
     if profile is not None or settings is not None:
         command = module("bench.contenders.worker")
         command += [] if profile is None else ["--profile", str(profile)]
@@ -111,10 +115,12 @@ def running_worker(
         yield contender
 
 
-def worker(broker: Broker, topic: str, records: int, *options: str, interpreted: bool = False) -> Figures:
-    """`promisewatch worker` over a filled topic, from its first checkpoint to its last."""
-    app_id = unique("worker")
-    with running_worker(broker, broker.book(topic), topic, app_id, *options, interpreted=interpreted) as contender:
+def worker(
+    broker: Broker, topic: str, records: int, *options: str, interpreted: bool = False, program: Path | None = None
+) -> Figures:
+    """`promisewatch worker` over a filled topic, from its first checkpoint to its last; or `program`, another build."""
+    app_id, book = unique("worker"), broker.book(topic)
+    with running_worker(broker, book, topic, app_id, *options, interpreted=interpreted, program=program) as contender:
         until(lambda: broker.committed(app_id, topic) >= records, contender)
         figures = from_checkpoints(broker, app_id, contender)
     forget(broker, app_id)

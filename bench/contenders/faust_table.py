@@ -14,7 +14,7 @@ from typing import Any
 import faust
 import msgspec
 
-from agents.detect import BEGINNING
+from agents.takeover import BEGINNING
 from bench.kafka import PARTITIONS
 from promises.detector import Bounds, Detector, subject_key, subject_of
 from schemas.book import load_book
