@@ -9,10 +9,12 @@ import typer
 
 from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json, progress, stderr, stdout
+from promisewatch.direct import direct_source
 from promisewatch.feeding import MARKER_EVERY_S, Counts, Event, Feeder, Pace, Topic, in_blocks, plan, read_events
 from promisewatch.recordings import parse_recording
 from promisewatch.settings import FeedSettings
 from schemas.book import load_book
+from schemas.cloudevents import STRUCTURED_HEADERS
 from schemas.decoding import Decoder
 from schemas.instants import format_instant
 
@@ -29,7 +31,7 @@ def feed(
 
     Markers tell every partition, in recorded time, up to which instant it is complete: exactly, also where the
     recording is out of order. Lines that cannot be read as events are sent too, without a key, as a live topic would
-    hold them; the worker puts them into the dead letters.
+    hold them; the worker puts them into the dead letters. CloudEvents are sent in structured mode.
 
     Exit codes: 0 sent and acknowledged; 1 no such topic; 65 a book, recording or event cannot be used; 66 no such
     file; 69 no broker; 78 a setting is wrong, or Kafka refuses the login or a permission.
@@ -37,7 +39,7 @@ def feed(
     until, speed = settings.as_of, settings.speed
     loaded = load_book(settings.book)
     recordings = [parse_recording(text, sorted(loaded.sources)) for text in files]
-    source = loaded.sources[recordings[0].source]
+    source = direct_source(loaded)
     decoder = Decoder(loaded)
     total = sum(recording.path.stat().st_size for recording in recordings)
     span_ms = inf if speed is None else speed * 1000 * MARKER_EVERY_S
@@ -45,7 +47,8 @@ def feed(
     def blocks(counts: Counts, report: Callable[[int], None]) -> Iterator[list[Event]]:
         return in_blocks(read_events(recordings, decoder, until, counts, report), span_ms)
 
-    topic = Topic(settings.bootstrap_server, source.topic, settings.security)
+    headers = STRUCTURED_HEADERS if source.format == "cloudevents" else ()
+    topic = Topic(settings.bootstrap_server, source.topic, settings.security, headers)
     with progress("reading", total) as meter:
         planned = plan(blocks(Counts(), meter.at), until)
     counts = Counts()

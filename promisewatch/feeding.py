@@ -167,9 +167,19 @@ class Pace:
 class Topic:
     """One topic to send to. Records of one partition keep their order, and none is sent twice (idempotent producer)."""
 
-    def __init__(self, bootstrap_server: str, topic: str, security: KafkaSecurity = NO_SECURITY) -> None:
-        """Connect. Raises BrokerUnavailable, SettingsError if refused, or TopicsError if there is no such topic."""
+    def __init__(
+        self,
+        bootstrap_server: str,
+        topic: str,
+        security: KafkaSecurity = NO_SECURITY,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Connect. `headers` are those of every event.
+
+        Raises BrokerUnavailable, SettingsError if refused, or TopicsError if there is no such topic.
+        """
         self.name = topic
+        self._headers = list(headers)
         self._address = bootstrap_server
         self._failure: PromisewatchError | None = None
         self._refusal: KafkaError | None = None
@@ -203,13 +213,17 @@ class Topic:
 
     def send(self, event: Event) -> None:
         """Queue one event."""
-        self._produce(value=event.value, key=event.key)
+        self._produce(value=event.value, key=event.key, headers=self._headers)
 
     def send_marker(self, ms: int) -> None:
         """Say on every partition that everything dated before `ms` is there. Waits until that is true."""
         self.settle()
+        self.send_control(marker_headers(ms))
+
+    def send_control(self, headers: list[tuple[str, bytes]]) -> None:
+        """Queue a record with these headers and an empty value for every partition."""
         for partition in range(self.partitions):
-            self._produce(value=b"", partition=partition, headers=marker_headers(ms))
+            self._produce(value=b"", partition=partition, headers=headers)
 
     def settle(self) -> None:
         """Wait until all that was queued is acknowledged. Raises BrokerUnavailable if that takes too long."""

@@ -17,13 +17,16 @@ from promisewatch import __version__
 
 SUMMARIES = {
     "lint": "Check a promise book; shows every error at once.",
-    "explain": "Show how the due of one promise comes about, step by step.",
+    "diff": "Show what differs between two promise books, in words.",
+    "explain": "Show how a due comes about, or what became of a subject's promises.",
     "backtest": "Judge a recording of events as of an instant, without Kafka.",
     "topics": "Create the topics of a book on Kafka, or check them.",
     "feed": "Send a recording of events to Kafka, with frontier markers.",
     "worker": "Run a detector: events in, proved breaches out.",
     "notifier": "Run a notifier: breaches in, somebody told.",
+    "status": "Show how far a detector is, and what holds it up.",
     "redrive": "Send dead letters back to the topic they came from.",
+    "migrate": "Move running promises to another version, after a dry run.",
     "config": "Show the settings in force, and where each comes from.",
     "kafka": "Run a local single-node Apache Kafka in the foreground.",
     "demo": "Play a web shop's week through the whole pipeline.",

@@ -1,4 +1,7 @@
-"""Generates docs/settings.md and docs/metrics.md: `python -m promisewatch.reference [--check]`."""
+"""Generates docs/settings.md, docs/metrics.md and the tables of docs/promise-language.md.
+
+`python -m promisewatch.reference [--check]`
+"""
 
 import difflib
 import sys
@@ -7,6 +10,7 @@ from pathlib import Path
 from pydantic_settings import BaseSettings
 
 from promisewatch.configuring import Option, options, variable
+from promisewatch.reference_book import filled
 from promisewatch.settings import PROCESSES
 from schemas import metrics
 
@@ -77,7 +81,13 @@ def metrics_page() -> str:
     ])  # fmt: skip
 
 
-PAGES = {"settings.md": settings_page, "metrics.md": metrics_page}
+def language_page() -> str:
+    """Docs/promise-language.md: its prose as it stands, with its tables as they should be."""
+    path = DOCS / "promise-language.md"
+    return filled(path.read_text()) if path.exists() else ""
+
+
+PAGES = {"settings.md": settings_page, "metrics.md": metrics_page, "promise-language.md": language_page}
 
 
 def main() -> int:

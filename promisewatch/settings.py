@@ -267,6 +267,16 @@ class RedriveSettings(KafkaSettings):
     output: OutputFormat = Field(OutputFormat.TABLE, description="Print for people (table) or for programs (json).")
 
 
+class MigrateSettings(KafkaSettings):
+    """Settings of `promisewatch migrate`."""
+
+    book: Path = Field(description="Promise book (YAML), as the workers have it.")
+    app_id: str = Field(
+        "promisewatch", min_length=1, description="Application id of the worker, which names its changelog."
+    )
+    output: OutputFormat = Field(OutputFormat.TABLE, description="Print for people (table) or for programs (json).")
+
+
 class TopicsSettings(KafkaSettings):
     """Settings of `promisewatch topics`."""
 
@@ -282,6 +292,19 @@ class TopicsSettings(KafkaSettings):
     )
     replication_factor: int | None = Field(
         None, ge=1, description="Replicas of each topic (create: default 1; check and mend: default any)."
+    )
+    output: OutputFormat = Field(OutputFormat.TABLE, description="Print for people (table) or for programs (json).")
+
+
+class StatusSettings(KafkaSettings):
+    """Settings of `promisewatch status`."""
+
+    book: Path = Field(description="Promise book (YAML), as the workers have it.")
+    app_id: str = Field(
+        "promisewatch", min_length=1, description="Application id of the worker: its group, and its changelog's prefix."
+    )
+    clock: Clock = Field(
+        "system", description="'system', or 'scaled:<real ms>:<simulated ms>:<factor>' as the worker has it."
     )
     output: OutputFormat = Field(OutputFormat.TABLE, description="Print for people (table) or for programs (json).")
 
@@ -304,7 +327,9 @@ PROCESSES: dict[str, type[Settings]] = {
     "worker": WorkerSettings,
     "notifier": NotifierSettings,
     "topics": TopicsSettings,
+    "status": StatusSettings,
     "feed": FeedSettings,
     "redrive": RedriveSettings,
+    "migrate": MigrateSettings,
 }
 """Which command has which settings."""

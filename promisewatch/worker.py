@@ -14,14 +14,19 @@ def worker(settings: WorkerSettings) -> None:
     78 when topics, settings or stored state do not fit or Kafka refuses the login, 65 when the book has errors,
     70 after a bug (nothing is lost; please report it).
     """
-    from agents.detect import DetectSettings, build_detector
+    from agents.detect import build_detector
+    from agents.takeover import DetectSettings
+    from promisewatch.direct import direct_source
     from promisewatch.running import begin, run_member
+    from schemas import metrics
     from schemas.book import load_book
+    from schemas.editions import SHORT_DIGITS
     from schemas.topics import BREACHES, OUTCOMES, changelog, dlq
 
     health = begin(settings)
     book = load_book(settings.book)
-    source = next(iter(book.sources.values()))
+    metrics.BOOK_INFO.labels(book=book.digest[:SHORT_DIGITS]).set(1)
+    source = direct_source(book)
     run_member(
         settings,
         health,

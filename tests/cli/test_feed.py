@@ -18,6 +18,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from promisewatch.brokers import ApacheKafka, EmbeddedBroker
 from promisewatch.feeding import BLOCK_LINES_MAX, Counts, Event, Feeder, Pace, in_blocks, plan
 from promisewatch.recordings import parse_recording, read_lines
+from schemas.book import parse_book
+from schemas.decoding import Decoder
 from schemas.errors import InputError
 from schemas.exits import ExitCode
 from schemas.instants import format_instant, parse_instant
@@ -96,6 +98,28 @@ def run(promisewatch_command: list[str], tmp_path: Path) -> Callable[..., subpro
         return subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
 
     return feed
+
+
+def test_recorded_cloudevents_arrive_as_records_in_structured_mode(tmp_path, promisewatch_command, unique) -> None:
+    """A recording has no headers; without one that says so, nobody would take the records for CloudEvents."""
+    topic, book, path = unique("erp"), tmp_path / "book.yaml", tmp_path / "events.jsonl"
+    text = BOOK.replace("format: json, id: event_id, type: type, time: at", "format: cloudevents")
+    book.write_text(text.replace("TOPIC", topic))
+    envelope = {"specversion": "1.0", "source": "/erp", "type": "placed", "time": format_instant(BASE_MS)}
+    lines = [json.dumps({**envelope, "id": str(n), "data": {"order_id": f"o{n}"}}).encode() for n in range(3)]
+    path.write_bytes(b"\n".join(lines))
+    with EmbeddedBroker({topic: 1}) as broker:
+        command = [*promisewatch_command, "feed", path, "--book", book, "--bootstrap-server", broker.bootstrap_server]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=WAIT_S, check=False)
+        assert done.returncode == ExitCode.OK, done.stderr
+        consumer = Consumer({"bootstrap.servers": broker.bootstrap_server, "group.id": "reader", "log_level": 0})
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        sent = consumer.consume(3, WAIT_S)
+        consumer.close()
+    assert [record.value() for record in sent] == lines
+    assert [record.key() for record in sent] == [b"o0", b"o1", b"o2"]
+    decode = Decoder(parse_book(book.read_text())).source("shop").decode_record
+    assert [decode(record.value(), record.headers()).fact.id for record in sent] == ["0", "1", "2"]
 
 
 def test_every_event_arrives_keyed_and_every_marker_is_true(

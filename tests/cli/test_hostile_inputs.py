@@ -13,7 +13,10 @@ defaults: {timezone: Europe/Amsterdam, key: order_id}
 promises:
 - {id: told, when: {event: placed}, due: {within: 15m}, expect: {event: told}}
 """
-COMMANDS = ["lint", "explain", "backtest", "worker", "notifier", "topics", "feed", "redrive", "kafka", "demo", "config"]
+COMMANDS = [
+    "lint", "diff", "explain", "backtest", "worker", "notifier", "topics", "status", "feed", "redrive", "migrate",
+    "kafka", "demo", "config",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
