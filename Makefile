@@ -75,7 +75,7 @@ compiled-test: compiled ## Run the tests of the core against the compiled core
 	@$(COMPILED)/bin/python -P -c 'import promises.detector as d; assert not d.__file__.endswith(".py"), d.__file__'
 	@rm -rf dist/tested && mkdir -p dist/tested/schemas && cp -r tests examples docs pyproject.toml dist/tested
 	@cp -r schemas/json dist/tested/schemas
-	@cd dist/tested && $(CURDIR)/$(COMPILED)/bin/python -P -m pytest -q -o pythonpath= -m "not full" $(PYTEST_ARGS) \
+	@cd dist/tested && PYTHONPATH=$(CURDIR)/dist/tested $(CURDIR)/$(COMPILED)/bin/python -P -m pytest -q -o pythonpath= -m "not full" $(PYTEST_ARGS) \
 	  tests/promises tests/reference tests/agents/test_detect.py tests/agents/test_hostile.py \
 	  tests/schemas/test_cloudevents.py tests/schemas/test_decoding.py tests/schemas/test_fields.py \
 	  tests/schemas/test_instants.py tests/schemas/test_publications.py

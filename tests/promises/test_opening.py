@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from promises.calendars import Calendar, Calendars
 from promises.civil import day_of
-from promises.opening import BLOCK_DAYS, BLOCKS_REMEMBERED_MAX, BLOCKS_SEARCHED_MAX
+from promises.opening import BLOCK_DAYS, BLOCKS_REMEMBERED_MAX, BLOCKS_SEARCHED_MAX, OpenTime
 from schemas.book_model import CALENDAR_SEARCH_DAYS_MAX, CalendarSpec
 from schemas.errors import EventError
 from schemas.instants import DAY_MS, HOUR_MS, MINUTE_MS, parse_instant
@@ -258,14 +258,12 @@ def test_open_time_until_never_is_counted_for_two_centuries() -> None:
 
 def test_memory_is_bounded() -> None:
     """Odd times from all centuries do not pile up, and are answered alike when they come again."""
-    office = calendar("00:00", "00:01")
-    office.shift = lambda day: (day * DAY_MS, day * DAY_MS + 1)  # type: ignore[method-assign]
-    office._open_time._shift = office.shift
-    first = office.add_open(0, 5)
+    office = OpenTime("c", lambda day: (day * DAY_MS, day * DAY_MS + 1))
+    first = office.after(0, 5)
     for block in range(BLOCKS_REMEMBERED_MAX + 5):
-        office.add_open(block * BLOCK_DAYS * DAY_MS, 5)
-    assert len(office._open_time._blocks) <= BLOCKS_REMEMBERED_MAX
-    assert office.add_open(0, 5) == first
+        office.after(block * BLOCK_DAYS * DAY_MS, 5)
+    assert len(office._blocks) <= BLOCKS_REMEMBERED_MAX
+    assert office.after(0, 5) == first
 
 
 @pytest.mark.parametrize("year", ["0001-06-01", "9999-06-01"])
