@@ -13,9 +13,10 @@ import msgspec
 from promises import borders
 from promises.cycles import awaits_fire, caught_up, changes, count, open_cycle, standing, wake
 from promises.general import Scene, bring_up, concerned, concerns, refuse_opening
+from promises.plans import Plan
 from promises.publishing import publication
 from promises.retiring import retire
-from promises.rules import Family, Plan, Rule, Rules
+from promises.rules import Family, Rule, Rules
 from promises.steps import Bounds, Step, Work
 from promises.terms import Clan
 from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
@@ -155,7 +156,8 @@ class Detector:
         """What a fact is to the promises about a subject."""
         if fact.withdraws is not None:
             return self.rules.plan_of_withdrawal(subject.key)
-        return self.rules.plan(subject.key, fact.type)
+        plan = self.rules.plan(subject.key, fact.type)
+        return plan if plan is None or plan.narrowed is None else plan.narrowed.plan(fact)
 
     def _bring_up(self, work: Work, plan: Plan, held: Fact | None, fact: Fact, counted: list[str]) -> bool:
         """Bring all cycles up to date with a fact, new or instead of `held`; whether it means anything to them."""
@@ -166,8 +168,13 @@ class Detector:
             work.subject, work.stored_as, work.after, bounds.known_since, bounds.frontier, bounds.floor,
             bounds.frontier, bounds.checkpoint,
         )  # fmt: skip
-        clans = []
+        clans, idle = [], []
+        is_new = held is None and fact.withdraws is None
+        running = {cycle.promise for cycle in work.runs}
         for clan in plan.clans:
+            if is_new and clan.id not in running and fact.type not in clan.opening_types:
+                idle.append(clan)  # nothing of it runs, and this opens nothing
+                continue
             if (
                 fact.withdraws is not None
                 or concerns(clan, fact, scene, counted)
@@ -175,6 +182,8 @@ class Detector:
             ):
                 clans.append(clan)
                 judged = True
+        if not judged:  # it may still be what a promise waits for that opens later
+            judged = any(clan.may_concern(fact, counted) for clan in idle)
         if held is None:
             counts = self._add(work, plan, fact, counted) or judged
         else:

@@ -6,12 +6,13 @@ Promises of the simplest kind (`is_simple`) are compiled here, all others in `pr
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from promises import borders
 from promises.calendars import Calendars
 from promises.civil import Civil
 from promises.dues import due_of
+from promises.plans import Plan, Role, plan_of
 from promises.terms import Clan, Terms, lost_version
 from schemas.book_model import Book, DueWithin, Expect, Match, Promise
 from schemas.decoding import where_holds
@@ -130,25 +131,6 @@ class Family:
             raise lost_version(self.id, pin, list(self._by_pin)) from None
 
 
-class Role(NamedTuple):
-    """What facts of one type are to one promise: whether they may open it, whether they may settle a cycle that runs,
-    and the versions they may settle a cycle of that is still to open.
-    """
-
-    family: Family
-    opens: bool
-    settles: bool
-    serves: tuple[Rule, ...]
-
-
-class Plan(NamedTuple):
-    """What facts of one type are to the whole book, in the book's order: to its simple promises, and to the others."""
-
-    roles: tuple[Role, ...]
-    clans: tuple[Clan, ...]
-    orphan_ttl_ms: int
-
-
 class Rules:
     """The compiled book. `families` are the simple promises, `clans` all others, causes before their remedies."""
 
@@ -214,7 +196,7 @@ class Rules:
                 ttls.extend(rule.promise.orphan_ttl_ms for rule in rules + closed)
         clans = tuple(clan for clan in self.clans.values() if clan.key == key and event in clan.types)
         ttls.extend(clan.orphan_ttl_ms for clan in clans)
-        return Plan(tuple(roles), clans, max(ttls))
+        return plan_of(event, tuple(roles), clans, max(ttls))
 
     def _withdrawal_plan(self, key: str) -> Plan:
         clans = tuple(clan for clan in self.clans.values() if clan.key == key)

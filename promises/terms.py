@@ -60,8 +60,8 @@ class Terms:
         self.changing = _types(promise.repromise.match) if promise.repromise is not None else frozenset()
         if promise.pause is not None:
             self.changing |= _types(promise.pause.start) | _types(promise.pause.until)
-        self._served = tuple(_served(promise))
-        types = {event for match in self._served for event in match.events}
+        self.served = tuple(_served(promise))
+        types = {event for match in self.served for event in match.events}
         self.types = frozenset(types | self.alias_types | self.opening_types)
 
     def hears(self, event: str) -> bool:
@@ -165,11 +165,14 @@ class Terms:
         goal, field = self.goal, self.promise.when.field
         if fact.type in self.alias_types:
             return True
+        when = self.promise.when.match
+        if isinstance(goal, Holds) and when is not None and _may_match(when, fact, counted):
+            return True  # it may join a cycle of this version though another is in force
         if fact.type in self.opening_types and (
             (field is not None and field in fact.data) or (isinstance(goal, Leave) and goal.field in fact.data)
         ):
             return True  # a status that keeps a later one from being entered anew, or ends an earlier one
-        return any(_may_match(match, fact, counted) for match in self._served)
+        return any(_may_match(match, fact, counted) for match in self.served)
 
 
 class Clan:
@@ -192,6 +195,7 @@ class Clan:
         self.terms = sorted(terms, key=lambda one: one.effective_from, reverse=True)
         self._by_pin = {one.pin: one for one in every}
         self.types = frozenset().union(*(one.types for one in every))
+        self.opening_types = frozenset().union(*(one.opening_types for one in every))
         self.orphan_ttl_ms = max(one.promise.orphan_ttl_ms for one in every)
         causes = {one.promise.when.breach_of for one in every}
         self.causes = frozenset(cause for cause in causes if cause is not None)

@@ -100,6 +100,17 @@ def test_what_joins_a_cycle_is_judged_by_the_cycles_own_version() -> None:
     assert (end.cycle, end.version, end.due) == ("a", 1, OPENED + 90 * MINUTE + 2 * HOUR)
 
 
+def test_what_opened_an_earlier_version_joins_its_cycle_though_it_opens_nothing_any_more() -> None:
+    """Also where its values are none of those that have to agree."""
+    p = world(
+        f"when: {{event: o}}, due: {{within: 2h}}, {HOLDS}",
+        f"version: 2, effective_from: 2026-05-04T11:00:00, when: {{event: q}}, due: {{within: 10m}}, {HOLDS}",
+    )
+    p.learn(fact("o", OPENED, "o"), fact("o", OPENED + 90 * MINUTE, "again"))
+    (end,) = ends(p).values()
+    assert (end.cycle, end.version, end.due) == ("o", 1, OPENED + 90 * MINUTE + 2 * HOUR)
+
+
 def test_a_paused_cycle_comes_last_in_the_choice_of_a_fulfilment() -> None:
     """It has no due as long as the pause lasts, so whoever has one is served first."""
     p = world(

@@ -74,6 +74,8 @@ def means_something(book: Book, families: dict[str, list[Promise]], event: Event
         expect = promise.get("expect", {})
         if event["type"] in expect.get("from", {}).values():
             return True
+        if "holds" in expect and named(promise["when"], event):  # it may join a cycle of this version
+            return True
         looked_at = [expect.get("leave"), promise["when"].get("field")]
         if event["type"] in opening_events(promise) and any(
             path and not missing(reach(event["data"], path)) for path in looked_at
