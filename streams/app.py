@@ -25,6 +25,11 @@ from streams.security import NO_SECURITY, KafkaSecurity
 from streams.store import MemoryStore, PartitionStore, RocksStore, made_folder
 from streams.topicwatch import TopicWatch
 
+METADATA_MAX_AGE_MS = 10_000
+"""How old a consumer's picture of the topics may get. A broker that has just come back tells of none for a moment; a
+group that forms then has no partitions, and forms anew only when it hears of them: after five minutes by default.
+"""
+
 
 @dataclass(frozen=True)
 class StreamSettings:
@@ -244,6 +249,7 @@ def _faust_app(settings: StreamSettings) -> BatchApp:
         broker_request_timeout=max(40.0, settings.session_timeout),
         broker_commit_interval=2.0,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         consumer_group_instance_id=settings.instance_id,
         stream_wait_empty=True,
         stream_recovery_delay=0.0,

@@ -1,9 +1,11 @@
 """Every touch of Faust's internals, so that an upgrade fails here and not in production."""
 
 import inspect
+from pathlib import Path
 
 import aiokafka
 import faust
+import pytest
 from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.producer.transaction_manager import TransactionManager
 from faust.stores import base
@@ -12,6 +14,7 @@ from faust.tables.recovery import Recovery
 from faust.transport import consumer
 from faust.transport.drivers import aiokafka as driver
 
+from streams.app import StreamSettings, build_app
 from streams.intake import BatchConsumer, BatchConsumerThread, BatchTopic
 from streams.recovery import BatchRecovery, BatchTableManager, ChangelogStore, PartitionTable
 from streams.worker import QuietWorker
@@ -66,3 +69,11 @@ async def test_a_refused_transaction_is_told_where_we_look_for_it() -> None:
     assert not waiter.done()
     manager.error_transaction(TopicAuthorizationFailedError({"t"}))
     assert isinstance(waiter.exception(), TopicAuthorizationFailedError)
+
+
+def test_a_group_that_formed_while_no_topics_were_told_hears_of_them_soon(tmp_path: Path) -> None:
+    """Right after a broker's return it may form without partitions; by default it would stay so for five minutes."""
+    settings = StreamSettings("127.0.0.1:1", "app", "events", "app-records-changelog", 1, state_dir=tmp_path)
+    app = build_app(settings, lambda *_: pytest.fail("nothing is opened"))
+    assert app.conf.consumer_metadata_max_age_ms <= 10_000
+    assert "metadata_max_age_ms=conf.consumer_metadata_max_age_ms" in inspect.getsource(driver)
