@@ -6,36 +6,24 @@ It reads no clock and does no I/O. Records and cycles passed in are never change
 """
 
 from bisect import insort
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from promises import borders
-from promises.cycles import awaits_fire, caught_up, changes, count, open_cycle, standing, wake
+from promises.cycles import wake
 from promises.general import Scene, bring_up, concerned, concerns, refuse_opening
 from promises.plans import Plan
-from promises.publishing import publication
 from promises.retiring import retire
-from promises.rules import Family, Rule, Rules
+from promises.rules import Rules
+from promises.simple import SimplePromises, content, find
 from promises.steps import Bounds, Step, Work
 from promises.terms import Clan
-from promises.verdicts import IS_VOID, OPEN, VOID, Verdict, verdict
 from schemas.book_model import Book
 from schemas.editions import NO_EDITIONS, Editions
 from schemas.errors import EventError
 from schemas.facts import FACTS_MAX, Fact, Subject
 from schemas.records import RECORD_FORMAT, Cycle, Record
-
-
-class _Opening(NamedTuple):
-    """An accepted opening."""
-
-    rule: Rule
-    fact: Fact
-    due: int
-
-
-_canonical = msgspec.json.Encoder(order="sorted").encode
 
 CONCERNED_REMEMBERED_MAX = 10_000
 """Sets of promises of which it is remembered what else has to be judged with them."""
@@ -63,6 +51,7 @@ class Detector:
         self.book = book
         self.editions = editions
         self.rules = Rules(book, editions)
+        self._simple = SimplePromises(self.rules)
         self._remedied: dict[tuple[Clan, ...], list[Clan]] = {}
 
     def apply(self, subject: Subject, stored_as: bytes, record: Record | None, fact: Fact, bounds: Bounds) -> Step:
@@ -75,7 +64,7 @@ class Detector:
         if plan is None:
             return _unchanged(record, ("irrelevant" if fact.type in self.rules.types else "unknown_type",))
         known = record.facts if record is not None else []
-        held = _find(known, fact.source, fact.id)
+        held = find(known, fact.source, fact.id)
         counted: list[str] = []
         if held is None:
             after = known.copy()
@@ -84,7 +73,7 @@ class Detector:
             else:  # most facts come in the order in which things happen
                 after.append(fact)
         else:
-            if held.time == fact.time and _content(held) == _content(fact):
+            if held.time == fact.time and content(held) == content(fact):
                 return _unchanged(record, ("duplicate",))
             after = sorted([fact, *(one for one in known if one is not held)], key=borders.place)
 
@@ -122,11 +111,7 @@ class Detector:
         bounds = Bounds(upto, upto, known_since, checkpoint)
         work = Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
         clans = self.rules.clans
-        for cycle in record.cycles:
-            if cycle.fire <= upto and cycle.promise not in clans and awaits_fire(cycle, stored_as, checkpoint):
-                rule = self.rules.family(cycle.promise).version(cycle.version)
-                after = verdict(rule, record.facts, cycle.opened_at, cycle.due, passed=True)
-                self._publish(work, rule, cycle, standing(rule, cycle, record.facts), after)
+        self._simple.fire(work, upto)
         runs = [cycle for cycle in record.cycles if cycle.expires > upto or cycle.promise in clans]
         facts = record.facts
         if any(cycle.general is not None or cycle.promise in clans for cycle in runs):
@@ -162,7 +147,7 @@ class Detector:
     def _bring_up(self, work: Work, plan: Plan, held: Fact | None, fact: Fact, counted: list[str]) -> bool:
         """Bring all cycles up to date with a fact, new or instead of `held`; whether it means anything to them."""
         if held is None and not plan.clans:
-            return self._add(work, plan, fact, counted)
+            return self._simple.add(work, plan, fact, counted)
         bounds, judged = work.bounds, fact.withdraws is not None
         scene = Scene(
             work.subject, work.stored_as, work.after, bounds.known_since, bounds.frontier, bounds.floor,
@@ -185,9 +170,9 @@ class Detector:
         if not judged:  # it may still be what a promise waits for that opens later
             judged = any(clan.may_concern(fact, counted) for clan in idle)
         if held is None:
-            counts = self._add(work, plan, fact, counted) or judged
+            counts = self._simple.add(work, plan, fact, counted) or judged
         else:
-            counts = self._replace(work, plan, held, fact, counted, relevant=judged)
+            counts = self._simple.replace(work, plan, held, fact, counted, relevant=judged)
         if counts and (judged or (held is not None and self.rules.clans)):
             if held is not None:
                 scene = scene._replace(replaced=held.member)
@@ -233,151 +218,6 @@ class Detector:
         brought = Record(record.format, facts, found.runs)
         return retire(self.rules, scene, brought, upto, lambda fact: self._forget_at(subject, fact))
 
-    def _accept(self, family: Family, fact: Fact, bounds: Bounds, counted: list[str]) -> _Opening | None:
-        """What a fact would open if it is the earliest to do so; why it opens nothing is counted."""
-        rule = family.at(fact.time)
-        if rule is None:
-            if any(version.opens(fact) for version in family.rules):
-                counted.append("not_effective")
-            return None
-        if not rule.opens(fact):
-            return None
-        if borders.before_known(fact.time, bounds.known_since + rule.known_for_ms):
-            reason = "before_known"
-        elif borders.too_old(fact.time, bounds.frontier, rule.retention_ms):
-            reason = "too_old"
-        else:
-            due = rule.due(fact)
-            if due is None:
-                reason = "no_due"
-            elif borders.born_overdue(due, fact.time) and not rule.early:
-                reason = "born_overdue"
-            else:
-                return _Opening(rule, fact, due)
-        counted.append(reason)
-        return None
-
-    def _add(self, work: Work, plan: Plan, fact: Fact, counted: list[str]) -> bool:
-        """Bring the cycles up to date with a fact that was not known before; whether it means anything to them."""
-        runs = work.runs
-        relevant = False
-        for family, opens, settles, serves in plan.roles:
-            index = _running(runs, family.id) if runs else None
-            if opens:
-                opening = self._accept(family, fact, work.bounds, counted)
-                if opening is not None:
-                    relevant = True
-                    if index is None or _opens_earlier(fact, runs[index]):
-                        self._reopen(work, index, opening)
-                        continue
-            if settles:
-                if index is not None:
-                    rule = family.version(runs[index].version)
-                    if rule.serves(fact):
-                        relevant = True
-                        runs[index] = self._settle(work, rule, runs[index])
-                        continue
-                relevant = relevant or _serves(serves, fact)
-        return relevant
-
-    def _replace(self, work: Work, plan: Plan, held: Fact, fact: Fact, counted: list[str], *, relevant: bool) -> bool:
-        """Bring the cycles up to date with other content under a known (source, id): `fact` instead of `held`.
-
-        Whether it counts: the smaller content does, of all those that mean something to a promise; `relevant`: it does
-        to one that is not simple.
-        """
-        openings: dict[str, _Opening] = {}
-        for family, opens, _, serves in plan.roles:
-            opening = self._accept(family, fact, work.bounds, counted) if opens else None
-            if opening is not None:
-                openings[family.id] = opening
-            relevant = relevant or opening is not None or _serves(serves, fact) or _settles(family, work.runs, fact)
-        if not relevant:
-            return False
-        counted.append("conflict")
-        if not borders.wins((fact.time, _content(fact)), (held.time, _content(held))):
-            return False
-        runs = work.runs
-        for family in self.rules.families.values():
-            index = _running(runs, family.id)
-            opening = openings.get(family.id)
-            if index is None:
-                if opening is not None:
-                    self._reopen(work, None, opening)
-            elif (runs[index].source, runs[index].opening) == held.member:
-                self._reopen(work, index, self._earliest(family, work))
-            elif opening is not None and _opens_earlier(fact, runs[index]):
-                self._reopen(work, index, opening)
-            else:
-                runs[index] = self._settle(work, family.version(runs[index].version), runs[index])
-        return True
-
-    def _earliest(self, family: Family, work: Work) -> _Opening | None:
-        for fact in work.after:
-            opening = self._accept(family, fact, work.bounds, [])
-            if opening is not None:
-                return opening
-        return None
-
-    def _reopen(self, work: Work, index: int | None, opening: _Opening | None) -> None:
-        """Void the running cycle at `index`, if there is one, and run the one that `opening` opens, if it does."""
-        runs = work.runs
-        if index is not None:
-            voided = self._void(work, self.rules.family(runs[index].promise).version(runs[index].version), runs[index])
-            if voided.revision:
-                runs[index] = voided  # kept, so that what it published is counted if it ever runs again
-            else:
-                del runs[index]
-        if opening is None:
-            return
-        rule, fact, due = opening
-        earlier = None
-        for run in runs:
-            if run.opening == fact.id and run.source == fact.source and run.promise == rule.promise.id:
-                earlier = run
-                runs.remove(run)
-                break
-        cycle = open_cycle(rule, fact, due, work.bounds.floor, earlier)
-        if earlier is not None or len(work.after) > 1 or rule.serves(fact):  # otherwise nothing can be settled yet
-            cycle = self._settle(work, rule, cycle)
-        runs.append(cycle)
-        work.timers.append(cycle.fire if cycle.status == OPEN else cycle.expires)
-
-    def _void(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
-        cycle = self._caught_up(work, rule, cycle)
-        if not cycle.revision:
-            return cycle
-        return self._publish(work, rule, cycle, standing(rule, cycle, work.before), IS_VOID)
-
-    def _settle(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
-        """Publish what a fact changes for a running cycle. What timers published before is read off the checkpoint."""
-        passed = borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint)
-        if passed:
-            cycle = self._caught_up(work, rule, cycle)
-        before = standing(rule, cycle, work.before)
-        after = verdict(rule, work.after, cycle.opened_at, cycle.due, passed=passed)
-        if after == before:
-            return cycle
-        if after.status == OPEN:  # it was settled, so its timer may be gone
-            work.timers.append(cycle.fire)
-        return self._publish(work, rule, cycle, before, after)
-
-    def _caught_up(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
-        """The cycle with what a timer has published since its record was written."""
-        if cycle.status == OPEN and borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint):
-            return caught_up(cycle, verdict(rule, work.before, cycle.opened_at, cycle.due, passed=True))
-        return cycle
-
-    def _publish(self, work: Work, rule: Rule, cycle: Cycle, before: Verdict, after: Verdict) -> Cycle:
-        """Publish what lies between two verdicts; the cycle that counts it."""
-        for change in changes(before, after):
-            cycle, n, outcome_n = count(cycle, change)
-            # Under a void cycle the content of its opening may have been replaced.
-            opening = _find(work.before if change.status == VOID else work.after, cycle.source, cycle.opening)
-            assert opening is not None, "the fact that opened a cycle stays in the record as long as the cycle"
-            work.publications.append(publication(rule, work.subject, cycle, opening, work.after, change, n, outcome_n))
-        return cycle
-
 
 def _unchanged(record: Record | None, counted: tuple[str, ...]) -> Step:
     return Step(record, False, [], None, counted)
@@ -389,42 +229,5 @@ def _check_room(facts: list[Fact]) -> None:
         raise EventError("too_many_facts", f"found {FACTS_MAX} facts of this subject already, expected no more")
 
 
-def _serves(rules: tuple[Rule, ...], fact: Fact) -> bool:
-    """Whether the fact may settle a cycle under any of these versions."""
-    for rule in rules:  # noqa: SIM110 - the generator that any() wants costs as much as the rest of a step
-        if rule.serves(fact):
-            return True
-    return False
-
-
-def _settles(family: Family, runs: list[Cycle], fact: Fact) -> bool:
-    """Whether the fact may settle the running cycle of a promise."""
-    index = _running(runs, family.id)
-    return index is not None and family.version(runs[index].version).serves(fact)
-
-
 def _simplified(cycle: Cycle) -> Cycle:
     return cycle if cycle.general is None else msgspec.structs.replace(cycle, general=None)
-
-
-def _content(fact: Fact) -> bytes:
-    return _canonical([fact.type, fact.data] if fact.withdraws is None else [fact.type, fact.data, fact.withdraws])
-
-
-def _find(facts: list[Fact], source: str, fact_id: str) -> Fact | None:
-    for fact in facts:
-        if fact.id == fact_id and fact.source == source:
-            return fact
-    return None
-
-
-def _running(runs: list[Cycle], promise: str) -> int | None:
-    """Where the one cycle of a promise that is not void stands."""
-    for index, cycle in enumerate(runs):
-        if cycle.promise == promise and cycle.status != VOID:
-            return index
-    return None
-
-
-def _opens_earlier(fact: Fact, cycle: Cycle) -> bool:
-    return borders.opens_earlier(borders.place(fact), (cycle.opened_at, cycle.opening, cycle.source))
