@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from promises import borders
+from promises.gaps import ENDLESS, NO_GAPS, Gap, unsure_from
 from promises.terms import Clan, Terms
 from schemas.book_model import Holds, Scalar
 from schemas.errors import EventError
@@ -17,19 +18,26 @@ Name = tuple[str, str]
 
 
 class View(NamedTuple):
-    """What openings are judged by: the instant before which nothing opens, the frontier, and the running cycles."""
+    """What openings are judged by: the instant before which nothing opens, the frontier, the running cycles, and when
+    facts may have happened that will never be known.
+    """
 
     known_since: int
     frontier: int
     running: dict[Name, Cycle]
+    gaps: tuple[Gap, ...] = NO_GAPS
 
 
 class Opening(NamedTuple):
-    """An accepted opening. The time of `fact` is when the cycle opens, also where a breach opens it."""
+    """An accepted opening. The time of `fact` is when the cycle opens, also where a breach opens it.
+
+    From `unsure_from` on facts that its cycle looks at may never be known.
+    """
 
     terms: Terms
     fact: Fact
     due: int
+    unsure_from: int = ENDLESS
 
 
 def openings(clan: Clan, facts: list[Fact], view: View) -> list[Opening]:
@@ -90,7 +98,7 @@ def accept(terms: Terms, fact: Fact, view: View, refuse: Callable[[str], None] |
     """
     stored = view.running.get(fact.member)
     if stored is not None and stored.opened_at == fact.time and stored.version == terms.pin:
-        return Opening(terms, fact, stored.base_due)
+        return _opening(terms, fact, stored.base_due, view)
     reason = ""
     due: int | None = None
     if borders.before_known(fact.time, view.known_since + terms.known_for_ms):
@@ -111,7 +119,13 @@ def accept(terms: Terms, fact: Fact, view: View, refuse: Callable[[str], None] |
         if refuse is not None:
             refuse(reason)
         return None
-    return Opening(terms, fact, due)
+    return _opening(terms, fact, due, view)
+
+
+def _opening(terms: Terms, fact: Fact, due: int, view: View) -> Opening:
+    if not view.gaps:
+        return Opening(terms, fact, due)
+    return Opening(terms, fact, due, unsure_from(view.gaps, fact.time - terms.looks_back_ms))
 
 
 def remedies(clan: Clan, causes: list[tuple[Fact, int]], view: View) -> list[Opening]:

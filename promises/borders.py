@@ -50,6 +50,11 @@ def seen_since(instant: int, since: int) -> bool:
     return instant > since
 
 
+def unprovable(instant: int, unsure_from: int) -> bool:
+    """Whether it cannot be proved that nothing came by `instant`: facts from `unsure_from` on may never be known."""
+    return instant >= unsure_from
+
+
 def too_old(time: int, frontier: int, retention_ms: int) -> bool:
     """Whether an opening is so old that what it opened may have been forgotten already."""
     return time <= frontier - retention_ms
@@ -60,9 +65,9 @@ def born_overdue(due: int, opened_at: int) -> bool:
     return due < opened_at
 
 
-def in_force(effective_from: int, opened_at: int) -> bool:
-    """Whether a version applies to an opening: from its first instant on."""
-    return effective_from <= opened_at
+def in_force(effective_from: int, opened_at: int, until: int) -> bool:
+    """Whether a version applies to an opening: from its first instant on, and no longer when the next one counts."""
+    return effective_from <= opened_at < until
 
 
 def published(moment: Moment, checkpoint: Moment) -> bool:

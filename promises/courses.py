@@ -7,6 +7,7 @@ the facts alone: whether something was published, or proved, is not its business
 from typing import Final
 
 from promises import borders
+from promises.gaps import ENDLESS
 from promises.terms import Terms
 from schemas.book_model import Expect, Forbid
 from schemas.facts import Fact
@@ -21,15 +22,20 @@ _MISSING = object()
 
 
 class Course:
-    """One cycle on its way. `opening` carries the instant at which it opened, also where a breach opened it."""
+    """One cycle on its way. `opening` carries the instant at which it opened, also where a breach opened it.
+
+    From `unsure_from` on facts may have happened that it will never be told.
+    """
 
     __slots__ = (
         "_paused", "_paused_since", "_plain_due", "_seen", "_set_at", "due", "due_base", "ended", "forbidden_at",
-        "fulfilled_at", "late_at", "moves", "not_before", "opening", "place", "released", "terms", "until_at",
+        "fulfilled_at", "late_at", "moves", "not_before", "opening", "place", "released", "terms", "unsure_from",
+        "until_at",
     )  # fmt: skip
 
-    def __init__(self, terms: Terms, opening: Fact, due: int) -> None:
+    def __init__(self, terms: Terms, opening: Fact, due: int, unsure_from: int = ENDLESS) -> None:
         self.terms = terms
+        self.unsure_from = unsure_from
         self.opening = opening
         self.place = borders.place(opening)
         self.due_base = due
@@ -68,6 +74,11 @@ class Course:
             return self.until_at
         # What comes within a pause is in time, also where the pause has moved nothing.
         return max([self.due, *(end for _, end in self._spans())])
+
+    @property
+    def unprovable(self) -> bool:
+        """Whether what absence has to prove never can be proved."""
+        return borders.unprovable(self.resolve_at, self.unsure_from)
 
     @property
     def due_since(self) -> int:

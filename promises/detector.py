@@ -12,9 +12,10 @@ import msgspec
 
 from promises import borders
 from promises.cycles import wake
+from promises.gaps import NO_GAPS, Gap
 from promises.general import Scene, bring_up, concerned, concerns, refuse_opening
 from promises.plans import Plan
-from promises.retiring import retire
+from promises.retiring import is_needless, needed, retire
 from promises.rules import Rules
 from promises.simple import SimplePromises, content, find
 from promises.steps import Bounds, Step, Work
@@ -81,7 +82,9 @@ class Detector:
         work = Work(subject, stored_as, known, after, bounds, runs, [], [])
         if not self._bring_up(work, plan, held, fact, counted):
             return _unchanged(record, tuple(counted) or ("irrelevant",))
-        if not runs and held is None and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier):
+        is_old = held is None and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier)
+        # It has been forgotten, if it ever was known: told again it must change nothing.
+        if is_old and (not runs or (fact.withdraws is None and is_needless(self.rules, fact, runs))):
             return _unchanged(record, (*counted, "too_old"))
         _check_room(after)
         changed = Record(RECORD_FORMAT, after, runs)
@@ -102,20 +105,25 @@ class Detector:
         *,
         known_since: int = 0,
         frontier: int | None = None,
+        gaps: tuple[Gap, ...] = NO_GAPS,
     ) -> Step:
         """Do what the timers owe a subject at instants up to and including `upto`, which the `frontier` has passed.
 
         Breaches of simple promises are published and leave no trace in the record: the checkpoint says that they were.
         Cycles that have expired, and facts that nothing needs any more, leave the record.
         """
-        bounds = Bounds(upto, upto, known_since, checkpoint)
+        bounds = Bounds(upto, upto, known_since, checkpoint, gaps)
         work = Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
         clans = self.rules.clans
         self._simple.fire(work, upto)
         runs = [cycle for cycle in record.cycles if cycle.expires > upto or cycle.promise in clans]
         facts = record.facts
+        left = len(runs) < len(record.cycles)
         if any(cycle.general is not None or cycle.promise in clans for cycle in runs):
-            facts, runs = self._fire_general(work, runs, facts, record, upto if frontier is None else frontier)
+            proved_before = upto if frontier is None else frontier
+            facts, runs = self._fire_general(work, runs, facts, record, proved_before, left=left)
+        elif left or not runs:
+            facts = needed(self.rules, facts, runs, upto, lambda fact: self._forget_at(subject, fact))
         if not runs:
             facts = [fact for fact in facts if self._forget_at(subject, fact) > upto]
         kept: Record | None = record
@@ -135,7 +143,15 @@ class Detector:
     def _forget_at(self, subject: Subject, fact: Fact) -> int:
         """When a fact that no cycle needs is no longer kept."""
         plan = self._plan(subject, fact)
-        return fact.time + (plan.orphan_ttl_ms if plan is not None else 0)
+        if plan is None:
+            return fact.time
+        kept_for = plan.orphan_ttl_ms
+        # What opened nothing because an earlier one had must not do so when it is told again and that one has left.
+        for role in plan.roles:
+            rule = role.family.at(fact.time) if role.opens else None
+            if rule is not None and rule.opens(fact):
+                kept_for = max(kept_for, rule.retention_ms)
+        return fact.time + kept_for
 
     def _plan(self, subject: Subject, fact: Fact) -> Plan | None:
         """What a fact is to the promises about a subject."""
@@ -151,7 +167,7 @@ class Detector:
         bounds, judged = work.bounds, fact.withdraws is not None
         scene = Scene(
             work.subject, work.stored_as, work.after, bounds.known_since, bounds.frontier, bounds.floor,
-            bounds.frontier, bounds.checkpoint,
+            bounds.frontier, bounds.checkpoint, gaps=bounds.gaps,
         )  # fmt: skip
         clans, idle = [], []
         is_new = held is None and fact.withdraws is None
@@ -200,7 +216,7 @@ class Detector:
         return found
 
     def _fire_general(
-        self, work: Work, runs: list[Cycle], facts: list[Fact], record: Record, frontier: int
+        self, work: Work, runs: list[Cycle], facts: list[Fact], record: Record, frontier: int, *, left: bool
     ) -> tuple[list[Fact], list[Cycle]]:
         """Do what the timers owe the cycles of the whole language; the facts and cycles that stay."""
         upto, subject, known = work.bounds.frontier, work.subject, self.rules.clans
@@ -211,12 +227,12 @@ class Detector:
         clans = tuple({cycle.promise: known[cycle.promise] for cycle in due if cycle.promise in known}.values())
         scene = Scene(
             subject, work.stored_as, facts, work.bounds.known_since, upto, upto, frontier, moment,
-            work.bounds.checkpoint,
+            work.bounds.checkpoint, gaps=work.bounds.gaps,
         )  # fmt: skip
         found = bring_up(self._concerned(clans), scene, facts, runs)
         work.publications.extend(found.publications)
         brought = Record(record.format, facts, found.runs)
-        return retire(self.rules, scene, brought, upto, lambda fact: self._forget_at(subject, fact))
+        return retire(self.rules, scene, brought, upto, lambda fact: self._forget_at(subject, fact), left=left)
 
 
 def _unchanged(record: Record | None, counted: tuple[str, ...]) -> Step:

@@ -15,6 +15,7 @@ from promises import borders
 from promises.accepting import Name, View, accept, candidates, openings, remedies
 from promises.courses import MOVED_BEFORE_ITSELF, Course
 from promises.cycles import OPENING_CHANGED, OUTCOME, RETRACTED, Change, count
+from promises.gaps import NO_GAPS, Gap
 from promises.judging import Standing, effective, run, standing
 from promises.rules import Rules
 from promises.telling import telling
@@ -36,7 +37,8 @@ class Scene(NamedTuple):
     `facts` are all that are stored, in their order. `moment` is the last (instant, subject) that timers have published,
     `since` the one before it where a timer is at work. `floor`: no due learnt now is published before it. `frontier` is
     what openings are too old by: where a timer is at work, its instant. `proved_before` is the frontier itself.
-    `replaced` is the fact whose content is another now: what it opened is opened anew.
+    `replaced` is the fact whose content is another now: what it opened is opened anew. `gaps`: when facts may have
+    happened that will never be known.
     """
 
     subject: Subject
@@ -49,6 +51,7 @@ class Scene(NamedTuple):
     moment: borders.Moment
     since: borders.Moment | None = None
     replaced: Name | None = None
+    gaps: tuple[Gap, ...] = NO_GAPS
 
     def passed(self, instant: int) -> bool:
         """Whether timers have published what was to be published at an instant."""
@@ -129,7 +132,7 @@ def bring_up(clans: list[Clan], scene: Scene, before: list[Fact], runs: list[Cyc
 def adopted(clan: Clan, scene: Scene, cycle: Cycle) -> Cycle:
     """A cycle of what was a simple promise when its record was written, with what its timer has published since."""
     running = {} if cycle.status == VOID else {(cycle.source, cycle.opening): cycle}
-    view = View(scene.known_since, scene.frontier, running)
+    view = View(scene.known_since, scene.frontier, running, scene.gaps)
     courses = run([one for one in openings(clan, scene.facts, view) if one.fact.member in running], scene.facts)
     found = Standing(cycle.status)
     for course in courses:
@@ -196,7 +199,7 @@ def courses_of(
     """The course of every cycle of a promise: those that facts open, and those that other promises' breaches open."""
     facts = [fact for fact in facts if fact.type in clan.types]
     pinned = {name: cycle for name, cycle in running.items() if name != scene.replaced}
-    view = View(scene.known_since, scene.frontier, pinned)
+    view = View(scene.known_since, scene.frontier, pinned, scene.gaps)
     opened = openings(clan, facts, view)
     if clan.causes:
         causes = []
@@ -251,7 +254,7 @@ def _updated(scene: Scene, facts: list[Fact], course: Course, stored: Cycle | No
     cycle = _publish(scene, facts, terms, cycle, course.paused_ms, before, after, reason, outcome)
     next_at = cycle.expires
     if after.status == OPEN:
-        warnings = terms.warnings(opening.time, due)
+        warnings = [] if course.unprovable else terms.warnings(opening.time, due)
         windows = [(max(instant, course.due_since, floor), instant, text) for text, instant in warnings]
         cycle = _warn(scene, facts, course, cycle, windows, outcome)
         next_at = min([fire, *(fires for fires, _, _ in windows if not scene.passed(fires))])

@@ -13,7 +13,7 @@ from promises.accepting import Opening, View, openings, reopens
 from promises.courses import Course
 from promises.running import Running
 from promises.terms import Clan
-from promises.verdicts import BREACHED, KEPT, LATE, OPEN, RELEASED
+from promises.verdicts import BREACHED, HELD, KEPT, LATE, OPEN, RELEASED
 from schemas.book_model import Expect, Forbid, Holds, Leave
 from schemas.facts import Fact
 from schemas.publications import Status
@@ -45,7 +45,7 @@ def standing(course: Course, *, passed: bool) -> Standing:
         return Standing(RELEASED, None, None, (course.due_base, course.due))
     if not passed:
         return Standing(OPEN)
-    return _proved(course)
+    return Standing(HELD) if course.unprovable else _proved(course)
 
 
 def _proved(course: Course) -> Standing:
@@ -143,7 +143,13 @@ def _fulfil(running: Running, group: list[Fact]) -> None:
 
 
 def _best(courses: list[Course], time: int) -> Course:
-    return min(courses, key=lambda course: (not course.meets(time), course.due_at(time), course.place))
+    # What may have been fulfilled by something that nobody will ever know of comes after what surely was not.
+    return min(
+        courses,
+        key=lambda course: (
+            not course.meets(time), borders.unprovable(time, course.unsure_from), course.due_at(time), course.place,
+        ),
+    )  # fmt: skip
 
 
 def _is_shared(course: Course) -> bool:

@@ -139,7 +139,7 @@ class Migrating:
                 fates.append(_left(cycle, reason))
                 continue
             moved = _pinned(cycle, self._pin, due, target.retention_ms, bounds)
-            after = verdict(target, record.facts, moved.opened_at, due, passed=False)
+            after = verdict(target, record.facts, moved.opened_at, due, passed=False, gaps=bounds.gaps)
             for change in changes(Verdict(OPEN, None), after):
                 moved, n, outcome_n = count(moved, change)
                 published.append(
@@ -158,7 +158,7 @@ class Migrating:
         target = clan.version(self._pin)
         scene = Scene(
             subject, stored_as, record.facts, bounds.known_since, bounds.frontier, bounds.floor, bounds.frontier,
-            bounds.checkpoint,
+            bounds.checkpoint, gaps=bounds.gaps,
         )  # fmt: skip
         runs = record.cycles.copy()
         fates: dict[int, Fate] = {}

@@ -14,10 +14,11 @@ from typing import Any, Final
 import msgspec
 
 from promises import borders
-from promises.cycles import wake
+from promises.cycles import awaits_fire, wake
 from promises.detector import SEPARATOR, Detector, subject_key, subject_of
+from promises.gaps import ENDLESS, Gap, ended, with_gap
 from promises.migrating import Fate, Migrating
-from promises.steps import Bounds
+from promises.steps import Bounds, Step
 from schemas.decoding import SourceDecoder
 from schemas.errors import EventError, StateError
 from schemas.facts import Fact, Subject
@@ -29,8 +30,10 @@ CHECKPOINT_KEY: Final = b"\x00checkpoint"
 
 _RESERVED = b"\x00"
 
-UNKNOWN: Final = 1 << 62
-"""`known_since` of a log that has lost its beginning and whose first fact has not been seen yet."""
+UNKNOWN: Final = ENDLESS
+"""`known_since` of a log that has lost its beginning and whose first fact has not been seen yet; `until` of a gap at
+whose end that is so.
+"""
 
 RECENT_RECORDS_MAX = 4_096
 """Records kept decoded after they were taken: the next fact of a busy order often comes soon."""
@@ -83,6 +86,8 @@ class PartitionDetector:
         self._floor = max(checkpoint.floor, checkpoint.fire)
         self._next_offset = checkpoint.next_offset
         self._known_since = checkpoint.known_since
+        self._gaps = checkpoint.gaps
+        self._opens_from = self._begins()
         self._bounds: Bounds | None = None
         self.live_since = checkpoint.live_since
         self._heap: list[tuple[int, bytes]] = []
@@ -90,6 +95,9 @@ class PartitionDetector:
         self._recent: dict[bytes, Record | None] = {}
         self._publications: list[Publication] = []
         self._counted: Counter[str] = Counter()
+        self.late_before: int = -(1 << 62)
+        """Facts dated before this instant are counted in `late`, whatever becomes of them."""
+        self.late = 0
         self.pinned: set[tuple[str, int]] = set()
         """Promises, and the versions of theirs, that the stored cycles were found to run under by `rebuild`."""
 
@@ -111,12 +119,53 @@ class PartitionDetector:
     @property
     def known_since(self) -> int:
         """Nothing opens before this instant."""
-        return self._known_since
+        return self._opens_from
 
     @known_since.setter
     def known_since(self, instant: int) -> None:
         self._known_since = instant
-        self._bounds = None
+        self._see_through()
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """When facts may have happened that will never be known, as far as anything is kept that looks there."""
+        return self._gaps
+
+    def add_gap(self, since: int, until: int = UNKNOWN) -> bool:
+        """Facts dated from `since` to before `until` (UTC ms) may never become known; whether that is news.
+
+        What runs across it is held: it is never published as broken. Nothing opens before `until`; UNKNOWN: before a
+        settle after the first fact that comes now.
+        """
+        fire, subject = self._checkpoint
+        since = max(since, fire + 1 if subject else fire)  # what has been published was proved
+        if since >= until:
+            news = until > self._known_since
+            self._known_since = max(self._known_since, until)
+        else:
+            gaps = with_gap(self._gaps, since, until)
+            news = gaps != self._gaps
+            self._gaps = gaps
+        self._see_through()
+        return news
+
+    def begin_at(self, instant: int) -> None:
+        """From `instant` on everything is known, now that the first fact after what was lost has been seen."""
+        if self._known_since == UNKNOWN:
+            self._known_since = instant
+        self._gaps = ended(self._gaps, instant)
+        self._see_through()
+
+    def held(self) -> Counter[str]:
+        """How many promises run across a gap, by promise. It looks at every record."""
+        found: Counter[str] = Counter()
+        unprovable = self.detector.rules.unprovable
+        for stored_as in self.subjects() if self._gaps else ():
+            record = self._record(stored_as)
+            for cycle in record.cycles if record is not None else ():
+                if awaits_fire(cycle, stored_as, self._checkpoint) and unprovable(cycle, self._gaps):
+                    found[cycle.promise] += 1
+        return found
 
     @property
     def next_offset(self) -> int:
@@ -160,6 +209,7 @@ class PartitionDetector:
         """
         check = self.detector.rules.check
         seen = self.pinned
+        oldest = UNKNOWN
         heap = []
         for stored_as, value in items:
             if stored_as.startswith(_RESERVED):
@@ -171,6 +221,7 @@ class PartitionDetector:
                 if (cycle.promise, cycle.version) not in seen:
                     check(cycle)
                     seen.add((cycle.promise, cycle.version))
+                oldest = min(oldest, cycle.opened_at)
             if head.cycles:
                 instant: int | None = wake(head.cycles, stored_as, self._checkpoint)
             else:
@@ -180,16 +231,24 @@ class PartitionDetector:
                 heap.append(self._after_checkpoint(instant, stored_as))
         heapify(heap)
         self._heap = heap
+        self._forget_gaps(oldest)
 
     def fact(self, subject: Subject, fact: Fact, offset: int) -> None:
         """Process the fact read at `offset`. Raises EventError if it cannot be used; nothing has changed then."""
         stored_as = subject_key(subject)
+        self.accept(stored_as, self.judge(subject, stored_as, fact))
+        self._next_offset = offset + 1
+
+    def judge(self, subject: Subject, stored_as: bytes, fact: Fact) -> Step:
+        """What a fact would do; `accept` does it. Raises EventError if it cannot be used."""
         record = self._record(stored_as)
         bounds = self._bounds
         if bounds is None:
-            bounds = self._bounds = Bounds(self._frontier, self._floor, self._known_since, self._checkpoint)
-        step = self.detector.apply(subject, stored_as, record, fact, bounds)
-        self._next_offset = offset + 1
+            bounds = self._bounds = self._current_bounds()
+        return self.detector.apply(subject, stored_as, record, fact, bounds)
+
+    def accept(self, stored_as: bytes, step: Step) -> None:
+        """Do what a fact was judged to do, before anything else is done."""
         for reason in step.counted:
             self._counted[reason] += 1
         if not step.changed:
@@ -214,8 +273,7 @@ class PartitionDetector:
             known = self._decoded(stored_as, value)
         if known is None:
             return []
-        bounds = Bounds(self._frontier, self._floor, self._known_since, self._checkpoint)
-        moved = migrating.move(subject_of(stored_as), stored_as, known, bounds)
+        moved = migrating.move(subject_of(stored_as), stored_as, known, self._current_bounds())
         if moved.record is not None:
             self._changed[stored_as] = moved.record
             self._publications += moved.publications
@@ -232,7 +290,7 @@ class PartitionDetector:
         Returns the index of that record, and why it cannot be used (dated after `latest`, UTC ms, is one reason) or
         None if it has no value; `end` if all were processed. One loop here costs a tenth less than one in the shell.
         """
-        in_headers = decoder.in_headers
+        in_headers, late_before = decoder.in_headers, self.late_before
         for index in range(begin, end):
             record = records[index]
             value = record.value
@@ -247,8 +305,10 @@ class PartitionDetector:
                 if fact.time > latest:
                     message = f"time {fact.time} lies more than the skew ahead of the clock: after {latest}"
                     return index, EventError("future", message)
-                if self._known_since == UNKNOWN:
-                    self.known_since = fact.time + settle_ms
+                if fact.time < late_before:
+                    self.late += 1
+                if self._opens_from == UNKNOWN:
+                    self.begin_at(fact.time + settle_ms)
                 self.fact(subject, fact, record.offset)
             except EventError as error:
                 return index, error
@@ -298,7 +358,7 @@ class PartitionDetector:
             return
         step = self.detector.fire(
             subject_of(stored_as), stored_as, record, self._checkpoint, instant,
-            known_since=self._known_since, frontier=self._frontier,
+            known_since=self._opens_from, frontier=self._frontier, gaps=self._gaps,
         )  # fmt: skip
         if step.wake is not None:
             assert step.wake > instant, "what was due by now is done"
@@ -375,7 +435,30 @@ class PartitionDetector:
             vector=dict.fromkeys(self._vector, self._frontier),
             book=self.detector.book.digest,
             floor=self._floor,
+            gaps=self._gaps,
         )
+
+    def _current_bounds(self) -> Bounds:
+        return Bounds(self._frontier, self._floor, self._opens_from, self._checkpoint, self._gaps)
+
+    def _begins(self) -> int:
+        """Since when everything is known that openings look at."""
+        return max([self._known_since, *(until for _, until in self._gaps)])
+
+    def _see_through(self) -> None:
+        self._opens_from = self._begins()
+        self._bounds = None
+
+    def _forget_gaps(self, oldest: int) -> None:
+        """Let go of gaps that nothing looks back to which is kept, opened at `oldest` or later, or may still open."""
+        rules = self.detector.rules
+        looks_from = min(oldest, self._frontier - rules.retention_ms) - rules.looks_back_ms
+        needed = tuple(gap for gap in self._gaps if borders.before_known(looks_from, gap[1]))
+        for gap in self._gaps:
+            if gap not in needed:
+                self._known_since = max(self._known_since, gap[1])
+        self._gaps = needed
+        self._see_through()
 
     def _unreadable(self, stored_as: bytes, value: bytes) -> StateError:
         try:

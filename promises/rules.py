@@ -12,11 +12,12 @@ from promises import borders
 from promises.calendars import Calendars
 from promises.civil import Civil
 from promises.dues import due_of
+from promises.gaps import ENDLESS, Gap, unsure_from
 from promises.plans import Plan, Role, plan_of
 from promises.terms import Clan, Terms, lost_version
 from schemas.book_model import Book, DueWithin, Expect, Match, Promise
 from schemas.decoding import where_holds
-from schemas.editions import NO_EDITIONS, ClosedText, Editions
+from schemas.editions import NO_EDITIONS, NOTHING_OPENS, ClosedText, Editions
 from schemas.errors import StateError
 from schemas.facts import Fact
 from schemas.records import Cycle
@@ -29,14 +30,16 @@ class Rule:
     """One version of one simple promise, compiled."""
 
     __slots__ = (
-        "_due", "civil", "early", "effective_from", "expect", "expect_event", "known_for_ms", "pin", "promise",
-        "release", "release_event", "retention_ms", "skew_ms", "when", "when_event",
+        "_due", "civil", "early", "effective_from", "expect", "expect_event", "known_for_ms", "looks_back_ms",
+        "opens_until", "pin", "promise", "release", "release_event", "retention_ms", "skew_ms", "types", "when",
+        "when_event",
     )  # fmt: skip
 
-    def __init__(self, promise: Promise, calendars: Calendars, pin: int) -> None:
-        """`pin` is what cycles under it store as their version."""
+    def __init__(self, promise: Promise, calendars: Calendars, pin: int, until: int = ENDLESS) -> None:
+        """`pin` is what cycles under it store as their version; it opens nothing that happened at `until` or later."""
         self.promise = promise
         self.pin = pin
+        self.opens_until = until
         self.civil: Civil = calendars.civil(promise.timezone)
         self._due: Callable[[int, dict[str, Any]], int | None] = partial(due_of, promise, self.civil, calendars)
         self.effective_from = ALWAYS if promise.effective_from is None else promise.effective_from
@@ -47,12 +50,14 @@ class Rule:
         self.retention_ms = promise.retention_ms
         # What an early promise waits for may have come, and have been forgotten, up to orphan_ttl before its opening.
         self.known_for_ms = promise.orphan_ttl_ms if self.early else 0
+        self.looks_back_ms = max(self.skew_ms, self.known_for_ms)
         self.when = promise.when.match
         self.when_event = self.when.events[0]
         self.expect = promise.goal.match
         self.expect_event = self.expect.events[0]
         self.release: Match | None = promise.release
         self.release_event = None if promise.release is None else promise.release.events[0]
+        self.types = {self.when_event, self.expect_event} | ({self.release_event} if self.release_event else set())
 
     def due(self, opening: Fact) -> int | None:
         """When an opening makes it due, UTC milliseconds; None if the payload names no due. Raises as `due_of`."""
@@ -108,18 +113,20 @@ class Rule:
 class Family:
     """All versions of one simple promise. `closed` are those under which cycles run and nothing opens."""
 
-    __slots__ = ("_by_pin", "closed", "id", "rules")
+    __slots__ = ("_by_pin", "closed", "id", "rules", "types")
 
     def __init__(self, promise_id: str, rules: list[Rule], closed: list[Rule]) -> None:
         self.id = promise_id
-        self.rules = sorted(rules, key=lambda rule: rule.effective_from, reverse=True)
-        self.closed = closed
+        opening = [*rules, *(rule for rule in closed if rule.opens_until > NOTHING_OPENS)]
+        self.rules = sorted(opening, key=lambda rule: rule.effective_from, reverse=True)
+        self.closed = [rule for rule in closed if rule.opens_until == NOTHING_OPENS]
         self._by_pin = {rule.pin: rule for rule in rules + closed}
+        self.types = frozenset().union(*(rule.types for rule in rules + closed))
 
     def at(self, opened_at: int) -> Rule | None:
         """The version in force at an instant."""
         for rule in self.rules:
-            if borders.in_force(rule.effective_from, opened_at):
+            if borders.in_force(rule.effective_from, opened_at, rule.opens_until):
                 return rule
         return None
 
@@ -154,18 +161,23 @@ class Rules:
         for promise_id in dict.fromkeys(promise.id for promise in every):
             promises, texts = versions.get(promise_id, []), closed.get(promise_id, [])
             if withdrawing or promise_id in general:
-                terms = [Terms(promise, Calendars(specs), pin) for promise, specs, pin in texts]
+                terms = [Terms(promise, Calendars(specs), pin, until) for promise, specs, pin, until in texts]
                 clans.append(Clan(promise_id, promises, calendars, editions, terms))
             else:
                 rules = [Rule(promise, calendars, editions.pin(promise)) for promise in promises]
-                ending = [Rule(promise, Calendars(specs), pin) for promise, specs, pin in texts]
+                ending = [Rule(promise, Calendars(specs), pin, until) for promise, specs, pin, until in texts]
                 self.families[promise_id] = Family(promise_id, rules, ending)
         self.clans = {clan.id: clan for clan in causes_first(clans)}
+        every_version: list[Rule | Terms] = [
+            *(rule for family in self.families.values() for rule in family.rules + family.closed),
+            *(terms for clan in self.clans.values() for terms in clan.terms + clan.closed),
+        ]
+        self.looks_back_ms = max((version.looks_back_ms for version in every_version), default=0)
+        self.retention_ms = max((version.retention_ms for version in every_version), default=0)
         types: dict[str, set[str]] = {}
         for family in self.families.values():
             for rule in family.rules + family.closed:
-                events = (rule.when_event, rule.expect_event, *([rule.release_event] if rule.release_event else ()))
-                types.setdefault(rule.promise.key, set()).update(events)
+                types.setdefault(rule.promise.key, set()).update(rule.types)
         for clan in self.clans.values():
             types.setdefault(clan.key, set()).update(clan.types)
         self.types = frozenset().union(*types.values()) if types else frozenset()
@@ -181,6 +193,23 @@ class Rules:
     def plan_of_withdrawal(self, key: str) -> Plan | None:
         """What facts that take others back are to the promises about `key`."""
         return self._of_withdrawals.get(key)
+
+    def unprovable(self, cycle: Cycle, gaps: tuple[Gap, ...]) -> bool:
+        """Whether what absence has to prove of a running cycle may be among what got lost in these gaps."""
+        awaited = cycle.due if cycle.general is None else cycle.general.resolve_at
+        return borders.unprovable(awaited, unsure_from(gaps, self.looks_from(cycle)))
+
+    def looks_at(self, promise_id: str) -> frozenset[str]:
+        """The types of the facts that cycles of a promise look at, but for the one that opened them."""
+        clan = self.clans.get(promise_id)
+        return self.family(promise_id).types if clan is None else clan.types
+
+    def looks_from(self, cycle: Cycle) -> int:
+        """The instant before which nothing counts for a cycle, but for its opening and what was before."""
+        clan = self.clans.get(cycle.promise)
+        if clan is None:
+            return cycle.opened_at - self.family(cycle.promise).version(cycle.version).looks_back_ms
+        return cycle.opened_at - clan.version(cycle.version).looks_back_ms
 
     def _plan(self, key: str, event: str) -> Plan:
         roles = []

@@ -37,11 +37,12 @@ class SimplePromises:
 
     def fire(self, work: Work, upto: int) -> None:
         """Publish what timers owe up to and including `upto`; the record keeps no trace, the checkpoint tells."""
+        gaps = work.bounds.gaps
         for cycle in work.runs:
             simple = cycle.promise not in self._rules.clans
             if simple and cycle.fire <= upto and awaits_fire(cycle, work.stored_as, work.bounds.checkpoint):
                 rule = self._rules.family(cycle.promise).version(cycle.version)
-                after = verdict(rule, work.after, cycle.opened_at, cycle.due, passed=True)
+                after = verdict(rule, work.after, cycle.opened_at, cycle.due, passed=True, gaps=gaps)
                 self._publish(work, rule, cycle, standing(rule, cycle, work.after), after)
 
     def add(self, work: Work, plan: Plan, fact: Fact, counted: list[str]) -> bool:
@@ -166,7 +167,7 @@ class SimplePromises:
         if passed:
             cycle = self._caught_up(work, rule, cycle)
         before = standing(rule, cycle, work.before)
-        after = verdict(rule, work.after, cycle.opened_at, cycle.due, passed=passed)
+        after = verdict(rule, work.after, cycle.opened_at, cycle.due, passed=passed, gaps=work.bounds.gaps)
         if after == before:
             return cycle
         if after.status == OPEN:  # it was settled, so its timer may be gone
@@ -176,7 +177,8 @@ class SimplePromises:
     def _caught_up(self, work: Work, rule: Rule, cycle: Cycle) -> Cycle:
         """The cycle with what a timer has published since its record was written."""
         if cycle.status == OPEN and borders.published((cycle.fire, work.stored_as), work.bounds.checkpoint):
-            return caught_up(cycle, verdict(rule, work.before, cycle.opened_at, cycle.due, passed=True))
+            fired = verdict(rule, work.before, cycle.opened_at, cycle.due, passed=True, gaps=work.bounds.gaps)
+            return caught_up(cycle, fired)
         return cycle
 
     def _publish(self, work: Work, rule: Rule, cycle: Cycle, before: Verdict, after: Verdict) -> Cycle:

@@ -6,6 +6,7 @@ Apart from the detector, because msgspec's types cannot be compiled together wit
 import msgspec
 
 from promises import borders
+from promises.gaps import NO_GAPS, Gap
 from schemas.facts import Fact, Subject
 from schemas.publications import Publication
 from schemas.records import Cycle, Record
@@ -15,13 +16,15 @@ class Bounds(msgspec.Struct, frozen=True, gc=False):
     """What a partition knows when it processes a fact. Instants are UTC milliseconds.
 
     `frontier`: every fact dated before it is known. `floor`: no due learnt now is published before it.
-    `known_since`: nothing opens before it. `checkpoint`: the last (instant, subject) the timers have published.
+    `known_since`: nothing opens before it. `checkpoint`: the last (instant, subject) the timers have published. `gaps`:
+    when facts may have happened that will never be known.
     """
 
     frontier: int
     floor: int
     known_since: int
     checkpoint: borders.Moment
+    gaps: tuple[Gap, ...] = NO_GAPS
 
 
 class Step(msgspec.Struct, frozen=True, gc=False):

@@ -11,11 +11,12 @@ from promises import borders
 from promises.calendars import Calendars
 from promises.civil import Civil
 from promises.dues import due_from, due_of, earliest_from
+from promises.gaps import ENDLESS
 from promises.pauses import Span, moved_due
 from promises.warns import warn_instants, working_calendar
 from schemas.book_model import Expect, Forbid, Holds, Leave, Match, Promise, Scalar
 from schemas.decoding import same_value, where_holds
-from schemas.editions import NO_EDITIONS, Editions, version_of
+from schemas.editions import NO_EDITIONS, NOTHING_OPENS, Editions, version_of
 from schemas.errors import EventError, StateError
 from schemas.facts import Fact
 from schemas.records import Cycle
@@ -30,9 +31,12 @@ UNCLEAR = "condition_unclear"
 class Terms:
     """One version of one promise."""
 
-    def __init__(self, promise: Promise, calendars: Calendars, pin: int | None = None) -> None:
-        """`pin` is what cycles under it store as their version, if it is not the version's number."""
+    def __init__(self, promise: Promise, calendars: Calendars, pin: int | None = None, until: int = ENDLESS) -> None:
+        """`pin` is what cycles under it store as their version, if it is not the version's number; it opens nothing
+        that happened at `until` or later.
+        """
         self.promise = promise
+        self.opens_until = until
         self.pin: int = promise.version if pin is None else pin
         self.civil: Civil = calendars.civil(promise.timezone)
         self._calendars = calendars
@@ -44,6 +48,7 @@ class Terms:
         self.retention_ms = promise.retention_ms
         # What such a promise looks at may have come, and have been forgotten, up to orphan_ttl before its opening.
         self.known_for_ms = promise.orphan_ttl_ms if self.early or isinstance(promise.goal, Holds) else 0
+        self.looks_back_ms = max(self.skew_ms, self.known_for_ms)
         self.aliases: tuple[tuple[str, str], ...] = ()
         self.alias_types: frozenset[str] = frozenset()
         if isinstance(promise.goal, Holds):
@@ -187,12 +192,13 @@ class Clan:
         closed: list[Terms] | None = None,
     ) -> None:
         """Compile the book's versions; `editions` knows their pins."""
-        self.closed: list[Terms] = closed or []
         terms = [Terms(promise, calendars, editions.pin(promise)) for promise in promises]
-        every = terms + self.closed
+        every = [*terms, *(closed or [])]
+        self.closed: list[Terms] = [one for one in closed or [] if one.opens_until == NOTHING_OPENS]
         self.id = promise_id
         self.key = every[0].promise.key
-        self.terms = sorted(terms, key=lambda one: one.effective_from, reverse=True)
+        opening = [one for one in every if one.opens_until > NOTHING_OPENS]
+        self.terms = sorted(opening, key=lambda one: one.effective_from, reverse=True)
         self._by_pin = {one.pin: one for one in every}
         self.types = frozenset().union(*(one.types for one in every))
         self.opening_types = frozenset().union(*(one.opening_types for one in every))
@@ -203,7 +209,7 @@ class Clan:
     def at(self, opened_at: int) -> Terms | None:
         """The version in force at an instant."""
         for terms in self.terms:
-            if borders.in_force(terms.effective_from, opened_at):
+            if borders.in_force(terms.effective_from, opened_at, terms.opens_until):
                 return terms
         return None
 

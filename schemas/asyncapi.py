@@ -12,8 +12,9 @@ from ruamel.yaml.representer import SafeRepresenter
 from schemas import publications, samples, topics
 from schemas.markers import HEADER
 from schemas.topics import TopicSpec
+from schemas.vectors import VECTOR_HEADER
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Of this contract, not of the program: the first number changes when a reader has to change."""
 BINDING = {"bindingVersion": "0.5.0"}
 JSON = "application/json"
@@ -38,7 +39,8 @@ event's `id` is the same after any crash, replay or rebalance: whoever has handl
 published is edited; of one promise, subject and cycle the highest `revision` is in force. Readers should pass over
 members that they do not know: a type gains members within its version.
 
-Topics that promisewatch writes have as many partitions as the source topic. Actions are those of promisewatch:
+Topics that promisewatch writes have as many partitions as the source topic; where it reads several sources, as the
+facts topic, on which it gathers what promises have to know. Actions are those of promisewatch:
 what it sends is for others to receive.
 """
 _EVENTS: dict[str, tuple[str, str, str]] = {
@@ -141,13 +143,22 @@ def _channels() -> dict[str, Any]:
     put_aside = {
         "topic": {
             "description": "The topic that it was read from: a source topic of the promise book, "
-            f"`{topics.BREACHES}` (could not be read) or `{topics.NOTIFICATIONS}` (could not be delivered).",
-            "examples": [samples.SOURCE_TOPIC, topics.BREACHES, topics.NOTIFICATIONS],
+            f"`{topics.FACTS}`, `{topics.BREACHES}` (could not be read) or `{topics.NOTIFICATIONS}` (could not be "
+            "delivered). Records may be 1 MiB larger than on that topic.",
+            "examples": [samples.SOURCE_TOPIC, topics.FACTS, topics.BREACHES, topics.NOTIFICATIONS],
         }
     }
     return {
         "breaches": _channel(topics.breaches_spec(), "Broken promises, and what became of them.", _BREACHES),
         "outcomes": _channel(topics.outcomes_spec(), "Every settled verdict, kept ones too: for reports.", ["outcome"]),
+        "facts": _channel(
+            topics.facts_spec(),
+            "What the events of several sources, or of several keys, say to promises: a fact for each subject that is "
+            "concerned, and vectors, which say how far every source is complete. Kafka's default partitioner chooses "
+            "the partition of a fact; a vector goes to every partition, behind all facts that it vouches for. Nothing "
+            "comes where a detector reads its one source itself.",
+            ["fact", "vector"],
+        ),
         "notifications": _channel(
             topics.notifications_spec(), "What was told about each breach, or why nobody was told.", ["notification"]
         ),
@@ -197,6 +208,7 @@ def _operations() -> dict[str, Any]:
     sent = {
         "publishBreaches": ("breaches", "Tell that a promise was broken, or may soon be."),
         "publishOutcomes": ("outcomes", "Tell how a promise ended."),
+        "gatherFacts": ("facts", "Gather what promises have to know of several sources, by subject."),
         "recordNotifications": ("notifications", "Record who was told, or why nobody was."),
         "putAside": ("deadLetters", "Put aside what could not be used or not be delivered; `redrive` sends it back."),
     }
@@ -223,6 +235,8 @@ def _messages() -> dict[str, Any]:
     found["notification"] = _notification_message()
     found["deadLetter"] = _dead_letter_message()
     found["marker"] = _marker_message()
+    found["fact"] = _fact_message()
+    found["vector"] = _vector_message()
     return found
 
 
@@ -290,6 +304,40 @@ def _marker_message() -> dict[str, Any]:
         "headers": _headers({HEADER: instant}),
         "payload": {"type": "string", "maxLength": 0, "description": "Empty."},
         "examples": [{"name": "sample", "headers": headers, "payload": ""}],
+    }
+
+
+def _fact_message() -> dict[str, Any]:
+    return {
+        "name": "fact",
+        "title": "What an event says about one subject",
+        "summary": "Format, and in a list: source, id, type, time (milliseconds since 1970), the payload fields that "
+        "the promise book names, and the id of an event that it takes back. The same fact may come more than once.",
+        "contentType": JSON,
+        "payload": {"$ref": "./json/fact.v1.json"},
+        "bindings": _keyed("The name of the promise's key and its value, with U+001F between."),
+        "examples": [{"name": "sample", "payload": samples.fact()}],
+    }
+
+
+def _vector_message() -> dict[str, Any]:
+    said = {
+        "type": "string",
+        "contentMediaType": JSON,
+        "contentSchema": {"$ref": "./json/vector.v1.json"},
+        "description": "How many partitions each source has, and of partitions of sources (`shop/3`): the instant "
+        "before which all its facts have been sent, the clock of the newest mark, since when it is known, and a gap. "
+        "Further, what holds a frontier and since when. Instants are milliseconds since 1970.",
+    }
+    return {
+        "name": "vector",
+        "title": "So far the sources are complete",
+        "summary": "A record without key and with an empty value. It stays true whoever sent it: the newest of what is "
+        "said of each partition counts. One of another book moves nothing.",
+        "contentType": "application/octet-stream",
+        "headers": _headers({VECTOR_HEADER: said}),
+        "payload": {"type": "string", "maxLength": 0, "description": "Empty."},
+        "examples": [{"name": "sample", "headers": samples.vector(), "payload": ""}],
     }
 
 

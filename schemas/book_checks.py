@@ -4,14 +4,15 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from schemas import debezium
 from schemas.book_conditions import Conditions
 from schemas.book_due_checks import check_due
-from schemas.book_model import CALENDAR_SEARCH_DAYS_MAX, Const
+from schemas.book_model import CALENDAR_SEARCH_DAYS_MAX, Const, FieldPath
 from schemas.book_names import check_names, effective_ms, holiday_calendars, zone_named
 from schemas.book_promise_checks import check_promise
 from schemas.book_reach import check_reach
 from schemas.book_reading import Spelled
-from schemas.book_spelling import ENVELOPE_PATHS, NEEDED_PATHS, CalendarSpelling, PromiseSpelling
+from schemas.book_spelling import ENVELOPE_PATHS, NEEDED_PATHS, CalendarSpelling, PromiseSpelling, SourceSpelling
 from schemas.book_text import BookText, Path
 from schemas.book_values import WEEKDAYS
 
@@ -37,9 +38,14 @@ def _check_sources(text: BookText, spelled: Spelled) -> None:
         if isinstance(source.type, Const) and source.events is not None and source.events != [source.type.value]:
             message = f"every event of this source is {source.type.value!r} (type), but events lists others"
             text.problem(("sources", name, "events"), message)
+        if source.format == "debezium":
+            _check_change_paths(text, ("sources", name), source)
         if source.withdraws is not None and source.withdraws == source.id:
             message = "found the event's own id, expected the path of the id of an earlier event, which it takes back"
             text.problem(("sources", name, "withdraws"), message)
+        if source.heartbeat is not None and source.frontier == "markers":
+            message = "'heartbeat' does not go with frontier markers: such a source is complete as far as they say"
+            text.problem(("sources", name, "heartbeat"), message, at_key=True)
         if source.events == []:
             text.problem(("sources", name, "events"), "found an empty list, expected the events this source can send")
 
@@ -51,15 +57,26 @@ def _mappings(text: BookText, section: str) -> list[tuple[str, dict[str, Any]]]:
     return [(name, part) for name, part in found if isinstance(part, dict)]
 
 
+def _check_change_paths(text: BookText, path: Path, source: SourceSpelling) -> None:
+    """A path into a change event begins with a member of its envelope; that of a column with the row."""
+    for key in (*ENVELOPE_PATHS, "withdraws"):
+        place = getattr(source, key)
+        if isinstance(place, FieldPath) and place.parts[0] not in debezium.MEMBERS:
+            expected = f"a path that begins with {', '.join(debezium.MEMBERS[:-1])} or {debezium.MEMBERS[-1]}"
+            text.problem(
+                (*path, key), f"found {place.text!r}, expected {expected}; a column is {debezium.ROW}.{place.text}"
+            )
+
+
 def _check_paths(text: BookText, path: Path, source: dict[str, Any]) -> None:
-    """JSON needs the paths that CloudEvents must not have. Told of badly spelled sources too: all problems at once."""
+    """JSON needs the paths that CloudEvents must not and Debezium may have. Told of badly spelled sources too."""
     if source.get("format") == "cloudevents":
         for key in ENVELOPE_PATHS:
             if key in source:
                 where = "the payload is its data" if key == "data" else f"the {key} is its attribute {key!r}"
                 text.problem((*path, key), f"{key!r} does not go with format cloudevents: {where}", at_key=True)
         return
-    for key in NEEDED_PATHS:
+    for key in NEEDED_PATHS if source.get("format") != "debezium" else ():
         if key not in source:
             text.problem(path, f"missing key {key!r}")
 

@@ -19,18 +19,26 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "SourceSpelling": {
         "topic": "The Kafka topic of the events.",
-        "format": "How an event is written. `cloudevents` have id, type, time and payload where all have them.",
+        "format": "How an event is written. `cloudevents` and `debezium` have an envelope that says all else.",
         "id": "Path of the event's id: text or a whole number, unique within the source. Required with `json`.",
         "type": "Path of the event's type, or `{const: name}` where all are of one. Required with `json`.",
         "time": "Path of when it happened: RFC 3339; without offset in the zone of `defaults`. Required with `json`.",
-        "data": "Path of the payload, with `json`; the whole event if left out.",
+        "data": "Path of the payload: with `json` the whole event if left out, with `debezium` the row.",
         "events": "Every type that this source can send: others in a promise are refused as misspelt.",
         "settle": "How late the source may publish an event (default: that of `defaults`).",
         "frontier": "Who says how far the source is complete: the clock, or markers that the producer sends.",
+        "heartbeat": "How long the source is silent at most while it is well; past it, what it may send is not judged.",
+        "doubt": "When so much of it is bad that what it may send is not judged.",
         "withdraws": (
             "Path of the id of an earlier event of this source that this event takes back; "
             "with `cloudevents` a path of the payload."
         ),
+    },
+    "DoubtSpelling": {
+        "dead_letters": "So many events that nobody can read bring the source into doubt (`never`: none do).",
+        "late": "So many facts later than `settle` bring it into doubt (`never`: none do).",
+        "share": "Only if they are at least this share of what the source has sent.",
+        "window": "Within which they are counted, and for how long the source stays in doubt after the last of them.",
     },
     "DefaultsSpelling": {
         "timezone": "IANA zone of promises and of event times without an offset.",

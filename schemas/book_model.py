@@ -11,6 +11,7 @@ from schemas.conditions import Condition
 
 Scalar = str | int | float | bool | None
 Severity = Literal["low", "medium", "high", "critical"]
+Format = Literal["json", "cloudevents", "debezium"]
 
 CALENDAR_SEARCH_DAYS_MAX = 400
 """How many days are searched for an open one. A calendar closed for longer is refused when the book is loaded."""
@@ -33,22 +34,38 @@ class Const(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class DoubtPolicy:
+    """What brings a source into doubt: so many of a kind within `window_ms` (None: no number does), if that is at least
+    `share` per cent of what was read.
+    """
+
+    dead_letters: int | None
+    late: int | None
+    share: int
+    window_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One topic and how its events become facts. `data` is the path of the payload, None for the whole event.
 
-    Paths of CloudEvents are those in structured mode.
+    Paths of CloudEvents are those in structured mode; those of Debezium are from the envelope, where `row` is the row
+    (see `schemas/debezium.py`). `id` and `type` are None where they are made of several members of that envelope.
     """
 
     name: str
     topic: str
-    format: Literal["json", "cloudevents"]
-    id: FieldPath
-    type: FieldPath | Const
+    format: Format
+    id: FieldPath | None
+    type: FieldPath | Const | None
     time: FieldPath
     data: FieldPath | None
     events: frozenset[str] | None
     settle_ms: int
     frontier: Literal["clock", "markers"]
+    doubt: DoubtPolicy
+    heartbeat_ms: int | None = None
+    """The longest that the source is silent while it is well; None: as long as it likes."""
     withdraws: FieldPath | None = None
     """Path of the id of an earlier event of this source that this event takes back."""
 

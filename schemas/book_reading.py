@@ -16,6 +16,7 @@ from schemas.book_spelling import (
     BreachSpelling,
     CalendarSpelling,
     DefaultsSpelling,
+    DoubtSpelling,
     DueSpelling,
     ExpectSpelling,
     ForbidSpelling,
@@ -40,6 +41,7 @@ _PARTS: dict[str, type[Spelling]] = {
     "release": MatchSpelling,
     "repromise": RepromiseSpelling,
     "breach": BreachSpelling,
+    "doubt": DoubtSpelling,
 }
 _EXPECTED = {
     "string_type": "text",
@@ -182,8 +184,6 @@ def _model_at(model: type[Spelling], location: tuple[str | int, ...]) -> type[Sp
 
 
 def _unknown_key(key: str, model: type[Spelling]) -> str:
-    if key in model.NOT_YET:
-        return f"{key!r} is not supported yet"
     homes = [name for name, part in _PARTS.items() if key in keys_of(part)]
     expected = ", ".join(keys_of(model))
     close = nearest(key, keys_of(model))

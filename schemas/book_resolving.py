@@ -4,7 +4,7 @@ Only a book without problems comes here; what the checks have refused cannot occ
 """
 
 import hashlib
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,6 +14,7 @@ from schemas.book_model import (
     Book,
     CalendarSpec,
     Defaults,
+    DoubtPolicy,
     Due,
     DueField,
     DuePlus,
@@ -36,6 +37,7 @@ from schemas.book_reading import Spelled
 from schemas.book_spelling import (
     CalendarSpelling,
     DefaultsSpelling,
+    DoubtSpelling,
     DueSpelling,
     ExpectSpelling,
     MatchSpelling,
@@ -45,6 +47,21 @@ from schemas.book_spelling import (
 )
 from schemas.book_text import Path
 from schemas.book_values import WEEKDAYS
+
+
+class _Envelope(NamedTuple):
+    """Where a format has what a source in JSON says by paths."""
+
+    id: FieldPath | None = None
+    type: FieldPath | None = None
+    time: FieldPath = FieldPath("time")
+    data: FieldPath | None = None
+
+
+_ENVELOPES = {
+    "cloudevents": _Envelope(FieldPath("id"), FieldPath("type"), FieldPath("time"), FieldPath("data")),
+    "debezium": _Envelope(time=FieldPath("source.ts_ms"), data=FieldPath("row")),
+}
 
 
 def resolve(spelled: Spelled, conditions: Conditions, data: Any, filename: str) -> Book:
@@ -76,20 +93,27 @@ def _source(name: str, source: SourceSpelling, default_settle_ms: int) -> Source
     withdraws = source.withdraws
     if source.format == "cloudevents" and withdraws is not None:
         withdraws = FieldPath(f"data.{withdraws.text}")
+    # Where the envelope has them; that a source in JSON says so itself has been checked.
+    envelope = _ENVELOPES.get(source.format, _Envelope())
     return Source(
         name=name,
         topic=source.topic,
         format=source.format,
-        # Where CloudEvents have them; that a source in JSON says so itself has been checked.
-        id=source.id or FieldPath("id"),
-        type=source.type or FieldPath("type"),
-        time=source.time or FieldPath("time"),
-        data=FieldPath("data") if source.format == "cloudevents" else source.data,
+        id=source.id or envelope.id,
+        type=source.type or envelope.type,
+        time=source.time or envelope.time,
+        data=source.data or envelope.data,
         events=None if source.events is None else frozenset(source.events),
         settle_ms=default_settle_ms if source.settle is None else source.settle,
         frontier=source.frontier,
+        doubt=_doubt(source.doubt),
+        heartbeat_ms=source.heartbeat,
         withdraws=withdraws,
     )
+
+
+def _doubt(doubt: DoubtSpelling) -> DoubtPolicy:
+    return DoubtPolicy(doubt.dead_letters, doubt.late, doubt.share, doubt.window)
 
 
 def _calendar(name: str, calendar: CalendarSpelling) -> CalendarSpec:

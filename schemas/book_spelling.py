@@ -1,11 +1,10 @@
 """How a promise book is spelled: one pydantic model per kind of mapping in the file.
 
 The models say which keys there are; what their values look like on their own is said in `schemas/book_values.py`, and
-whether they fit together is the matter of `schemas/book_checks.py`. `NOT_YET` names the keys of the language that this
-version refuses by name.
+whether they fit together is the matter of `schemas/book_checks.py`.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -22,10 +21,13 @@ from schemas.book_values import (
     EventNames,
     EventPath,
     Format,
+    Heartbeat,
     Hours,
+    Limit,
     OrName,
     Paths,
     PathText,
+    Share,
     Span,
     TimeOfDay,
     Topic,
@@ -34,6 +36,7 @@ from schemas.book_values import (
     WarnText,
     Weekday,
     Where,
+    Window,
     Word,
     name_or_mapping,
 )
@@ -47,15 +50,24 @@ def _one_of(*keys: str) -> ConfigDict:
 
 NEEDED_PATHS = ("id", "type", "time")
 ENVELOPE_PATHS = (*NEEDED_PATHS, "data")
-"""What a source in JSON says by paths (the first three always), and CloudEvents by their envelope."""
-_PATHS_OF_JSON = ConfigDict(
+"""What a source in JSON says by paths (the first three always), and CloudEvents by their envelope. A source of Debezium
+may say each of them."""
+
+
+def _where(key: str, value: str, **then: Any) -> dict[str, Any]:
+    return {"if": {"properties": {key: {"const": value}}, "required": [key]}, "then": then}
+
+
+_KEYS_THAT_GO_TOGETHER = ConfigDict(
     json_schema_extra={
-        "if": {"properties": {"format": {"const": "cloudevents"}}},
-        "then": {"properties": dict.fromkeys(ENVELOPE_PATHS, False)},
-        "else": {"required": list(NEEDED_PATHS)},
+        "allOf": [
+            _where("format", "cloudevents", properties=dict.fromkeys(ENVELOPE_PATHS, False)),
+            _where("format", "json", required=list(NEEDED_PATHS)),
+            _where("frontier", "markers", properties={"heartbeat": False}),
+        ]
     }
 )
-"""In the JSON Schema: which of them have to be there, and which must not."""
+"""In the JSON Schema: which keys have to be there, and which must not."""
 
 
 def _span(written: str) -> Any:
@@ -67,14 +79,21 @@ class Spelling(BaseModel):
     """What all mappings of a book have in common: no unknown keys, no conversions, no changes afterwards."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    NOT_YET: ClassVar[frozenset[str]] = frozenset()
+
+
+class DoubtSpelling(Spelling):
+    """What brings a source into doubt, and for how long."""
+
+    dead_letters: Limit = 5
+    late: Limit = 5
+    share: Share = Field(default=10, json_schema_extra={"default": "10%"})
+    window: Window = _span("10m")
 
 
 class SourceSpelling(Spelling):
-    """How one topic's events become facts: by paths, or from the envelope that CloudEvents have."""
+    """How one topic's events become facts: by paths, or from the envelope that CloudEvents and Debezium have."""
 
-    model_config = _PATHS_OF_JSON
-    NOT_YET = frozenset({"heartbeat"})
+    model_config = _KEYS_THAT_GO_TOGETHER
     topic: Topic
     format: Format
     id: EventPath | None = None
@@ -84,6 +103,8 @@ class SourceSpelling(Spelling):
     events: list[Word] | None = None
     settle: Span | None = None
     frontier: Literal["clock", "markers"] = "clock"
+    heartbeat: Heartbeat | None = None
+    doubt: DoubtSpelling = DoubtSpelling()
     withdraws: EventPath | None = None
 
 

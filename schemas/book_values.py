@@ -5,6 +5,7 @@ Validators raise ValueError with what was found and what was expected; the place
 
 import math
 import re
+from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -18,9 +19,13 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from schemas.book_model import At, Const, FieldPath, Scalar, Warn
+from schemas.book_model import Format as SourceFormat
 from schemas.facts import INTEGER_BITS_MAX, TEXT_MAX
 from schemas.instants import parse_date, parse_duration
 
+LIMIT_MAX = 1_000_000
+"""The most bad events that bring a source into doubt. Nobody means more."""
+FORMATS: tuple[SourceFormat, ...] = ("json", "cloudevents", "debezium")
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
@@ -211,10 +216,32 @@ def _topic(value: Any) -> str:
 
 
 def _format(value: Any) -> Any:
-    if value == "debezium":
-        raise ValueError(f"format {value} is not supported yet")
-    if value not in ("json", "cloudevents"):
-        raise wrong(value, "json or cloudevents")
+    if value not in FORMATS:
+        raise wrong(value, "json, cloudevents or debezium")
+    return value
+
+
+def _not_zero(expected: str) -> Callable[[int], int]:
+    def checked(value_ms: int) -> int:
+        if value_ms == 0:
+            raise ValueError(f"found 0s, expected {expected}")
+        return value_ms
+
+    return checked
+
+
+def _share(value: Any) -> int:
+    found = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if not found or not 1 <= int(found[1]) <= 100:
+        raise wrong(value, "a share from 1% to 100%")
+    return int(found[1])
+
+
+def _limit(value: Any) -> int | None:
+    if value == "never":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LIMIT_MAX:
+        raise wrong(value, f"a whole number from 1 to {LIMIT_MAX}, or never")
     return value
 
 
@@ -255,7 +282,15 @@ AtText = Annotated[At, BeforeValidator(_at), _text_schema(rf"^(end_of_day|closin
 Hours = Annotated[tuple[int, int], BeforeValidator(_hours), _text_schema(r"^\d\d:\d\d-\d\d:\d\d$")]
 Day = Annotated[date, BeforeValidator(_date), _text_schema(r"^\d{4}-\d\d-\d\d$")]
 Topic = Annotated[str, BeforeValidator(_topic), _text_schema(r"^[A-Za-z0-9._-]{1,249}$")]
-Format = Annotated[Literal["json", "cloudevents"], BeforeValidator(_format)]
+Format = Annotated[SourceFormat, BeforeValidator(_format)]
+Heartbeat = Annotated[Span, AfterValidator(_not_zero("how long the source is silent at most"))]
+Window = Annotated[Span, AfterValidator(_not_zero("how long the source stays in doubt"))]
+Share = Annotated[int, BeforeValidator(_share), _text_schema(r"^([1-9]\d?|100)%$")]
+Limit = Annotated[
+    int | None,
+    BeforeValidator(_limit),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}, {"const": "never"}]}),
+]
 EventPath = Annotated[FieldPath, BeforeValidator(_field_path), WithJsonSchema(_PATH_SCHEMA)]
 TypePath = Annotated[
     FieldPath | Const,

@@ -11,6 +11,7 @@ from schemas.book_model import (
     Book,
     CalendarSpec,
     Const,
+    DoubtPolicy,
     Due,
     DueField,
     DuePlus,
@@ -177,9 +178,20 @@ def source_parts(source: Source) -> Parts:
         "events": "any" if source.events is None else ", ".join(sorted(source.events)),
         "settle": format_duration(source.settle_ms),
         "frontier": source.frontier,
+        "heartbeat": "" if source.heartbeat_ms is None else format_duration(source.heartbeat_ms),
+        "doubt": doubt_words(source.doubt),
         "withdraws": place_words(source.withdraws),
     }
     return {part: words for part, words in found.items() if words}
+
+
+def doubt_words(doubt: DoubtPolicy) -> str:
+    """What brings a source into doubt, and for how long."""
+    limits = ((doubt.dead_letters, "dead letters"), (doubt.late, "late facts"))
+    kinds = [f"{limit} {kind}" for limit, kind in limits if limit is not None]
+    if not kinds:
+        return "never"
+    return f"{' or '.join(kinds)} within {format_duration(doubt.window_ms)}, at least {doubt.share}% of all"
 
 
 def book_parts(book: Book) -> Parts:

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from schemas import cloudevents
+from schemas import cloudevents, debezium
 from schemas.book_model import Book, Const, FieldPath, Match, Scalar, Source
 from schemas.errors import EventError
 from schemas.facts import CONTROL, INTEGER_BITS_MAX, TEXT_MAX, WHOLE_BYTES_MAX, Decoded, Fact, Subject
-from schemas.fields import compile_fields
+from schemas.fields import Parts, compile_fields
 from schemas.instants import parse_date, parse_instant
 from schemas.looks import Looked, looked_at
 
@@ -102,6 +102,7 @@ class SourceDecoder:
 
     __slots__ = (
         "_decode",
+        "_expected_time",
         "_get_id",
         "_get_key",
         "_get_source",
@@ -112,6 +113,7 @@ class SourceDecoder:
         "_plans",
         "_source",
         "_zone",
+        "has_tombstones",
         "in_headers",
         "key",
     )
@@ -122,31 +124,46 @@ class SourceDecoder:
         self._zone = ZoneInfo(book.timezone) if book.timezone else None
         self.key = key
         looked = looked_at(tuple(promise for promise in book.promises if promise.key == key))
-        paths = [source.id.parts, source.time.parts, self._payload(self.key)]
-        if source.withdraws is not None:
-            paths.append(source.withdraws.parts)
-        if isinstance(source.type, FieldPath):
-            paths.append(source.type.parts)
+        paths = [source.time.parts, self._payload(self.key)]
+        paths += [place.parts for place in (source.id, source.type, source.withdraws) if isinstance(place, FieldPath)]
         for wanted in looked.values():
             paths += [self._payload(field) for field in wanted.fields]
         self.in_headers = source.format == "cloudevents"
         """Whether a record's headers may hold a part of the event: then it is for `decode_record`."""
+        self.has_tombstones = source.format == "debezium"
+        """Whether a record without a value is nothing but the end of a row."""
         if self.in_headers:
             paths += cloudevents.PARTS
-        event_type, getters = compile_fields(paths)
-        self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(event_type).decode
+        self._decode: Callable[[bytes], Any]
         self._get_source: _Getter | None = None
+        self._expected_time = _INSTANT
+        changes: debezium.EnvelopeReader | None = None
+        if self.has_tombstones:
+            changes = debezium.EnvelopeReader(paths)
+            self._decode, getters = changes.read, changes.getters
+            self._expected_time = debezium.INSTANT
+        else:
+            event_type, getters = compile_fields(paths)
+            self._decode = msgspec.json.Decoder(event_type).decode
         if self.in_headers:
             self._decode = cloudevents.EnvelopeReader(self._decode, getters).read
             self._get_source = getters[cloudevents.SOURCE_PARTS]
-        self._get_id = getters[source.id.parts]
-        self._get_time = getters[source.time.parts]
         self._get_key = getters[self._payload(self.key)]
+        self._get_time = self._instant_getter(source.time.parts, getters, dates=False)
+        self._get_id: _Getter
+        if source.id is not None:
+            self._get_id = getters[source.id.parts]
+        else:
+            assert changes is not None, "only such events have an id that no path names"
+            self._get_id = changes.id_of
         self._get_type: _Getter
         if isinstance(source.type, Const):
             self._get_type = _always(source.type.value)
-        else:
+        elif source.type is not None:
             self._get_type = getters[source.type.parts]
+        else:
+            assert changes is not None, "only such events have a type that no path names"
+            self._get_type = changes.type_of
         self._get_withdrawn: _Getter | None = None
         if source.withdraws is not None:
             self._get_withdrawn = getters[source.withdraws.parts]
@@ -158,13 +175,15 @@ class SourceDecoder:
             event = self._decode(value)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise EventError(BAD_JSON, f"found {_start_of(value)}, expected a JSON object: {error}") from None
+        except debezium.RowlessError:
+            return _UNKNOWN
         fact_id, time_text, kind = self._get_id(event), self._get_time(event), self._get_type(event)
         if type(fact_id) is not str or not 0 < len(fact_id) <= TEXT_MAX or not fact_id.isprintable():
             fact_id = _named(fact_id, (MISSING_ID, UNREADABLE_ID), "id", self._source.id)
         if type(kind) is not str:
             raise _unusable((MISSING_TYPE, UNREADABLE_TYPE), "type", self._source.type, kind, "text")
         if type(time_text) is not str:
-            raise _unusable((MISSING_TIME, UNREADABLE_TIME), "time", self._source.time, time_text, _INSTANT)
+            raise _unusable((MISSING_TIME, UNREADABLE_TIME), "time", self._source.time, time_text, self._expected_time)
         try:
             time_ms = parse_instant(time_text, self._zone)
         except ValueError as error:
@@ -205,9 +224,17 @@ class SourceDecoder:
         """The same of a Kafka record, whose headers may hold a part of its event."""
         return self.decode(cloudevents.structured(value, headers))
 
-    def _plan(self, event: str, wanted: Looked, getters: dict[tuple[str, ...], _Getter]) -> _TypePlan:
+    def _instant_getter(self, parts: Parts, getters: dict[Parts, _Getter], *, dates: bool) -> _Getter:
+        """The getter of a field that holds an instant, or with `dates` a date."""
+        get = getters[parts]
+        return debezium.instant_getter(parts, get, dates=dates) if self.has_tombstones else get
+
+    def _plan(self, event: str, wanted: Looked, getters: dict[Parts, _Getter]) -> _TypePlan:
+        instants = {field for field, _ in wanted.instants}
+
         def getter(field: str) -> _Getter:
-            return getters[self._payload(field)]
+            parts = self._payload(field)
+            return self._instant_getter(parts, getters, dates=True) if field in instants else getters[parts]
 
         return _TypePlan(
             event,
@@ -285,7 +312,7 @@ def _check_dues(event: Any, plan: _TypePlan, data: dict[str, Any], time_ms: int)
         _readable.add(found)
 
 
-def _named(found: Any, reasons: tuple[str, str], what: str, path: FieldPath | Const) -> str:
+def _named(found: Any, reasons: tuple[str, str], what: str, path: FieldPath | Const | None) -> str:
     """The text of an id or key that is not plainly one. Raises EventError for what cannot name anything."""
     text = str(found) if type(found) is int else found
     if type(text) is not str or not text:
@@ -301,10 +328,12 @@ def _always(value: str) -> _Getter:
     return lambda _event: value
 
 
-def _unusable(reasons: tuple[str, str], what: str, path: FieldPath | Const, found: Any, expected: str) -> EventError:
+def _unusable(
+    reasons: tuple[str, str], what: str, path: FieldPath | Const | None, found: Any, expected: str
+) -> EventError:
     """The error for a value that is missing (the first reason) or there but of no use (the second)."""
     missing, unreadable = reasons
-    name = path.text if isinstance(path, FieldPath) else path.value
+    name = path.text if isinstance(path, FieldPath) else path.value if path is not None else "source.table"
     if found is None or found is msgspec.UNSET:
         return EventError(missing, f"{what} {name!r} is {'null' if found is None else 'missing'}, expected {expected}")
     return EventError(unreadable, f"{what} {name!r}: found {_shown(found)}, expected {expected}")

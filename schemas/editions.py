@@ -12,7 +12,7 @@ from the book as long as the rest is unchanged.
 import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -46,12 +46,19 @@ def version_of(pin: int) -> int:
     return pin & (1 << EDITION_BITS) - 1
 
 
+NOTHING_OPENS: Final = -(1 << 62)
+"""Earlier than every instant: under most closed texts nothing opens that happened since."""
+
+
 class ClosedText(NamedTuple):
-    """A text under which cycles run and nothing opens, with its own calendars."""
+    """A text that the book has no longer, with its own calendars. Cycles run under it, and it opens what happened
+    before `until` (UTC ms): the text after it counts from then on only.
+    """
 
     promise: Promise
     calendars: dict[str, CalendarSpec]
     pin: int
+    until: int = NOTHING_OPENS
 
 
 @dataclass(frozen=True)
@@ -151,7 +158,7 @@ def has_text(stored: Texts, book: Book, promise: Promise, where: str) -> bool:
 def check_keys(book: Book, editions: Editions, where: str) -> None:
     """Refuse a book under whose key no fact would ever reach what runs under closed texts. Raises StateError."""
     keys = dict.fromkeys(promise.key for promise in book.promises)
-    for promise, _, _ in editions.closed:
+    for promise, *_ in editions.closed:
         if promise.key not in keys:
             raise StateError(
                 f"{where}: promise {promise.id!r} version {promise.version} runs by the key {promise.key!r}, but the "

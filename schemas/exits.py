@@ -11,7 +11,9 @@ class ExitCode(IntEnum):
 
     OK = 0
     DIFFERENT = 1
-    """What was asked to be checked is not in order: a book has errors, books or topics differ, sums disagree."""
+    """What was asked to be checked is not in order: a book has errors, books or topics differ, sums disagree. Of a
+    subject: nothing is kept about it.
+    """
     USAGE = 2
     """The command line itself is wrong (as typer and click use it)."""
     DATA = 65
@@ -19,7 +21,7 @@ class ExitCode(IntEnum):
     NO_INPUT = 66
     """An input file is not there or cannot be opened."""
     UNAVAILABLE = 69
-    """A one-shot command reached no broker."""
+    """A one-shot command reached no broker, or no worker."""
     INTERNAL = 70
     """A bug: an invariant of this program does not hold, or something failed in a way nobody foresaw."""
     RESTART = 75

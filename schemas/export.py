@@ -15,7 +15,10 @@ from schemas import asyncapi, publications
 from schemas.book_keys import described
 from schemas.book_spelling import BookSpelling
 from schemas.exits import ExitCode
+from schemas.factrecords import FactRecord
 from schemas.notifications import Notification
+from schemas.subjects import SubjectTold
+from schemas.vectors import VectorMarker
 
 DIRECTORY = Path(__file__).parent / "json"
 ASYNCAPI = Path(__file__).parent / "asyncapi.yaml"
@@ -31,6 +34,9 @@ def schemas() -> dict[str, dict[str, Any]]:
         publications.AT_RISK: _of_struct(publications.AtRisk),
         publications.OUTCOME: _of_struct(publications.Outcome),
         "notification.v1": _of_struct(Notification),
+        "fact.v1": _of_struct(FactRecord),
+        "vector.v1": _of_struct(VectorMarker),
+        "subject.v1": _of_struct(SubjectTold),
         "book.v1": book_schema(),
     }
     return {
@@ -97,7 +103,10 @@ def _of_struct(struct: type[msgspec.Struct]) -> dict[str, Any]:
     del root
     for definition in definitions.values():
         # We always write every member, also those with a default: a reader may count on them.
-        definition["required"] = list(definition["properties"])
+        if "properties" in definition:
+            definition["required"] = list(definition["properties"])
+        else:
+            definition["minItems"] = len(definition["prefixItems"])
     own = definitions.pop(struct.__name__)
     return {**own, "$defs": definitions} if definitions else own
 

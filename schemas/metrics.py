@@ -4,6 +4,7 @@ Names are in other people's dashboards and alerts: renaming one is a breaking ch
 customer, an order or an event: each label has as many values as there are promises, topics, partitions or fixed words.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -26,14 +27,21 @@ class Label(StrEnum):
 
     TOPIC = (
         "topic",
-        "topics of the book's sources; of dead letters also `promisewatch.breaches` and `promisewatch.notifications`",
+        "source topics of the book, the facts topic; of dead letters also `promisewatch.breaches` and `.notifications`",
     )
+    SOURCE = "source", "sources of the book, by name"
     OUTCOME = "outcome", "fixed words of the program, told with the metric"
-    REASON = "reason", "fixed words of the program: why an event cannot be used, how a delivery failed"
+    REASON = (
+        "reason",
+        "fixed words of the program: why an event cannot be used, a delivery failed, a source is held",
+    )
     PROMISE = "promise", "promises of the book, by id, those of earlier versions included"
     SEVERITY = "severity", "low, medium, high, critical"
     STATUS = "status", "fixed words of the program, told with the metric"
-    PARTITION = "partition", "partitions of the input topic that this process owns"
+    PARTITION = (
+        "partition",
+        "partitions of the input topic that this process owns; of an ingest with their topic, as in `shop.events-3`",
+    )
     CHANNEL = "channel", "channels of the notifier: console, webhook"
     VERSION = "version", "the program's version"
     BOOK = "book", "the first digits of the hash of the book that this process runs with; one a process"
@@ -47,13 +55,18 @@ RECORDS = Counter(
 EVENTS = Counter(
     "promise_events",
     "Source events with which something was the matter, by what (duplicate, conflict, irrelevant, unknown_type; "
-    "opening nothing: before_known, too_old, not_effective, no_due, born_overdue; marker_ignored).",
+    "opening nothing: before_known, too_old, not_effective, no_due, born_overdue; marker_ignored, tombstone).",
     [Label.TOPIC, Label.OUTCOME],
 )
 DEAD_LETTERS = Counter(
     "promise_dead_letters",
     "Records that could not be used, or not be delivered, and were sent to a dead letter topic, by reason.",
     [Label.TOPIC, Label.REASON],
+)
+EXPIRED = Counter(
+    "promise_expired_records",
+    "Source records that expired before anybody read them: what waited for them is held, never broken.",
+    [Label.TOPIC],
 )
 BREACHES = Counter(
     "promise_breaches",
@@ -69,6 +82,41 @@ FRONTIER_LAG = Gauge(
     "promise_frontier_lag_seconds",
     "Seconds between now and the frontier of a partition, up to which absence can be judged.",
     [Label.PARTITION],
+)
+FACTS = Counter(
+    "promise_facts",
+    "Facts put on the facts topic and acknowledged there, by the source whose events they are.",
+    [Label.SOURCE],
+)
+MARKERS = Counter(
+    "promise_markers",
+    "Vectors put on the facts topic: one for each facts partition at each beat of an ingest process.",
+)
+VECTORS_IGNORED = Counter(
+    "promise_vectors_ignored",
+    "Vectors read from the facts topic that moved nothing, because they were made with another book.",
+)
+SOURCE_FRONTIER_LAG = Gauge(
+    "promise_source_frontier_lag_seconds",
+    "Seconds between now and the frontier of a source: of an ingest, the oldest of the partitions that it has; of a "
+    "detector, the oldest of all its partitions as the newest vectors say.",
+    [Label.SOURCE],
+)
+SOURCE_UNKNOWN = Gauge(
+    "promise_source_unknown_partitions",
+    "Partitions of a source about which no vector has said anything yet to a detector: promises that wait for the "
+    "source wait for these.",
+    [Label.SOURCE],
+)
+SOURCE_HELD = Gauge(
+    "promise_source_held_seconds",
+    "Seconds for which doubt about a source has held its frontier, by reason; gone when nothing holds it.",
+    [Label.SOURCE, Label.REASON],
+)
+PROMISE_HELD = Gauge(
+    "promise_held_seconds",
+    "Seconds for which doubt about a source has held a promise that waits for it; gone when nothing holds it.",
+    [Label.PROMISE, Label.SOURCE],
 )
 MIGRATED = Counter(
     "promise_migrated",
@@ -98,7 +146,7 @@ TIMERS = Gauge(
 )
 OUTCOMES = Counter(
     "promise_outcomes",
-    "Verdicts published, by promise and status (kept, breached, fulfilled_late, released, void).",
+    "Verdicts published, by promise and status (kept, breached, fulfilled_late, released, void, held).",
     [Label.PROMISE, Label.STATUS],
 )
 TRANSACTION = Histogram(
@@ -145,16 +193,36 @@ PARTITION_GAUGES = (FRONTIER_LAG, LAG_RECORDS, STALLED, TIMERS)
 """What is said about single partitions, and no longer by a process that has lost them."""
 
 
-def forget_partition(partition: int) -> None:
+def forget_partition(label: str) -> None:
     """Stop telling about a partition that is no longer ours: its last value would be read as today's."""
     for gauge in PARTITION_GAUGES:
-        gauge.remove(str(partition))
+        gauge.remove(label)
+
+
+def tell_held(sources: Mapping[tuple[str, str], float], promises: Mapping[tuple[str, str], float]) -> None:
+    """Say what doubt holds now, and stop telling about the rest.
+
+    Seconds by (source, reason), and by (promise, source): all that this process knows of.
+    """
+    for (source, reason), seconds in sources.items():
+        SOURCE_HELD.labels(source=source, reason=reason).set(seconds)
+    for (promise, source), seconds in promises.items():
+        PROMISE_HELD.labels(promise=promise, source=source).set(seconds)
+    _keep_only(SOURCE_HELD, sources)
+    _keep_only(PROMISE_HELD, promises)
+
+
+def _keep_only(gauge: Gauge, told: Mapping[tuple[str, str], float]) -> None:
+    for sample in next(iter(gauge.collect())).samples:
+        if (values := tuple(sample.labels.values())) not in told:
+            gauge.remove(*values)
 
 
 CATALOGUE = (
     RECORDS,
     EVENTS,
     DEAD_LETTERS,
+    EXPIRED,
     BREACHES,
     OUTCOMES,
     DETECTION_DELAY,
@@ -168,6 +236,13 @@ CATALOGUE = (
     RESTORED,
     RESTORE_REMAINING,
     CLOCK_HELD_BACK,
+    FACTS,
+    MARKERS,
+    VECTORS_IGNORED,
+    SOURCE_FRONTIER_LAG,
+    SOURCE_UNKNOWN,
+    SOURCE_HELD,
+    PROMISE_HELD,
     MIGRATED,
     NOTIFICATIONS,
     READY,

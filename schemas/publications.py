@@ -14,7 +14,7 @@ from schemas.cloudevents import STRUCTURED_HEADERS
 from schemas.facts import Fact, FactRef
 
 Kind = Literal["breached", "fulfilled_late", "retracted", "at_risk", "outcome"]
-Status = Literal["open", "kept", "breached", "fulfilled_late", "released", "void"]
+Status = Literal["open", "kept", "breached", "fulfilled_late", "released", "void", "held"]
 Mode = Literal["live", "replay"]
 RetractReason = Literal[
     "fulfilled_in_time", "released_in_time", "opening_changed", "due_moved", "moved_before_itself", "evidence_changed",
@@ -134,10 +134,11 @@ class FulfilledLateData(PromiseData, frozen=True, kw_only=True):
 class RetractedData(PromiseData, frozen=True, kw_only=True):
     """A breach that turned out not to be one: evidence dated in time arrived after it had been published.
 
-    Status open: it is not decided yet (its due has moved, or what had broken it was taken back).
+    Status open: it is not decided yet (its due has moved, or what had broken it was taken back). Status held: it never
+    can be proved, since events from before its due expired unread.
     """
 
-    status: Literal["kept", "released", "void", "open"]
+    status: Literal["kept", "released", "void", "open", "held"]
     reason: RetractReason
 
 
@@ -153,7 +154,8 @@ class OutcomeData(msgspec.Struct, frozen=True, kw_only=True):
     """The settled verdict of one cycle, without the facts behind it.
 
     Status void: the cycle never was one (an earlier opening became known). Status open: a settled verdict was taken
-    back and the promise runs again (two contents under one event id, and the other one counts).
+    back and the promise runs again (two contents under one event id, and the other one counts). Status held: its due
+    has passed, and whether it was kept cannot be told, since events from before its due expired unread.
     """
 
     promise: str

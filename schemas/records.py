@@ -84,6 +84,7 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     to read. `known_since` is the instant before which nothing opens; `live_since` the one before which what is
     published counts as replay; `floor` the one before which no due learnt from here on is published. `vector` is the
     frontier per source partition ("source/partition" -> UTC ms) and `book` the hash of the book that mapped the facts.
+    `gaps` are the spans (since, until) within which facts may have expired unread.
     """
 
     format: int
@@ -96,6 +97,7 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     vector: dict[str, int]
     book: str
     floor: int = -(1 << 62)
+    gaps: tuple[tuple[int, int], ...] = ()
 
 
 class StoredText(msgspec.Struct, frozen=True, array_like=True):

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 
 from schemas.encoding import encode_event, encode_outcome
+from schemas.factrecords import encode_fact
 from schemas.facts import Fact
 from schemas.instants import parse_instant
 from schemas.markers import marker_headers
 from schemas.notifications import Notification, encode_notification
 from schemas.publications import AT_RISK, BREACHED, FULFILLED_LATE, OUTCOME, RETRACTED, Publication
+from schemas.vectors import KNOWN_FOR_EVER, VECTOR_FORMAT, Hold, SourceMark, VectorMarker, encode_vector
 
 SUBJECT = "A-17"
 SOURCE_TOPIC = "shop.events"
@@ -132,3 +134,28 @@ def notification() -> Any:
 def marker() -> dict[str, str]:
     """The headers of a marker."""
     return {name: content.decode() for name, content in marker_headers(_at("2026-04-25T22:00:00Z"))}
+
+
+def fact() -> Any:
+    """The value of a record on the facts topic."""
+    placed = Fact(_PLACED.source, _PLACED.id, _PLACED.type, _PLACED.time, {"speed": "next", "price": 19.95})
+    return msgspec.json.decode(encode_fact(placed))
+
+
+def vector() -> dict[str, str]:
+    """The headers of a vector: the carrier has been silent for longer than it should."""
+    now = _at("2026-04-25T22:00:00Z")
+    silent = _at("2026-04-25T21:00:00Z")
+    said = VectorMarker(
+        format=VECTOR_FORMAT,
+        book="0cc9a0c5b1de43b1a8c6a0f6f3b1f0f8d7c5e4a39281706f5e4d3c2b1a098765",
+        sender="promisewatch-ingest-0",
+        counts={"shop": 2, "carrier": 1},
+        marks={
+            "shop/0": SourceMark(now - 120_000, now, KNOWN_FOR_EVER),
+            "shop/1": SourceMark(now - 120_000, now, _at("2026-03-01T09:14:07Z")),
+            "carrier/0": SourceMark(silent, now, KNOWN_FOR_EVER),
+        },
+        holds={"carrier/0": Hold("silent", silent)},
+    )
+    return {name: content.decode() for name, content in encode_vector(said)}

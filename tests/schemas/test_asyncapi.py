@@ -13,8 +13,10 @@ from schemas import asyncapi, export, topics
 from schemas.book import load_book
 from schemas.decoding import Decoder
 from schemas.errors import EventError
+from schemas.factrecords import decode_fact, encode_fact
 from schemas.markers import marker_headers, read_marker
 from schemas.publications import EVENT_HEADERS, decode_event
+from schemas.vectors import encode_vector, read_vector
 from streams.deadletters import dead_letter
 from tests.agents.fakes import Record
 
@@ -134,10 +136,13 @@ def test_channels_have_the_names_and_settings_that_are_required_of_topics():
             configuration = channel.get("bindings", {}).get("kafka", {}).get("topicConfiguration")
             written[channel["address"].replace("{topic}", topic)] = configuration
     assert written.pop("shop.events") is None, "somebody else's topic"
-    required = topics.required(("shop.events",), "changelog-app", "changelog-app")
+    required = topics.required_with_facts({"shop.events": 1}, "app", "app", "app")
     assert written.keys() == {spec.name for spec in required if not spec.name.endswith("-changelog")}
+    letters = topics.dlq(topics.FACTS)
     for spec in required:
         for name, value in spec.configs.items() if spec.name in written else ():
+            if (spec.name, name) == (letters, topics.LARGEST):  # said in words: larger than its own topic takes
+                continue
             found = written[spec.name][name]
             assert (",".join(found) if isinstance(found, list) else str(found)) == value
 
@@ -155,6 +160,21 @@ def test_a_dead_letter_and_a_marker_are_what_the_program_makes_of_them():
     (example,) = MESSAGES["marker"]["examples"]
     headers = [(name, text.encode()) for name, text in example["headers"].items()]
     assert marker_headers(read_marker(example["payload"].encode(), headers)) == headers
+
+
+def test_facts_and_vectors_are_what_the_program_reads():
+    """The examples go through the readers of a detector, and through their schemas."""
+    (example,) = MESSAGES["fact"]["examples"]
+    fact = decode_fact(json.dumps(example["payload"]).encode())
+    assert json.loads(encode_fact(fact)) == example["payload"]
+    (example,) = MESSAGES["vector"]["examples"]
+    ((name, text),) = example["headers"].items()
+    vector = read_vector(b"", [(name, text.encode())])
+    assert encode_vector(vector) == [(name, text.encode())]
+    schema = MESSAGES["vector"]["headers"]["properties"][name]["contentSchema"]
+    assert schema_errors(schema, json.loads(text)) == []
+    for member in json.loads(text):
+        assert schema_errors(schema, {key: value for key, value in json.loads(text).items() if key != member}), member
 
 
 def test_a_document_that_is_missing_or_changed_is_told(tmp_path):

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a row of a table stays one line
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from schemas.book import (
     CalendarSpec,
     Const,
+    DoubtPolicy,
     DueField,
     DuePlus,
     DueWithin,
@@ -183,6 +185,25 @@ def test_the_worked_source_loads_as_written():
     assert (source.topic, source.format, source.settle_ms, source.frontier) == ("shop.events", "json", 120_000, "clock")
     assert (source.id, source.type, source.time) == (FieldPath("event_id"), FieldPath("type"), FieldPath("occurred_at"))
     assert (source.data, source.events, source.withdraws) == (None, None, None)
+
+
+def test_a_source_is_in_doubt_after_five_that_are_a_tenth_unless_it_says_otherwise():
+    """Silent it may be for as long as it likes."""
+    source = parse_book(WORKED).sources["shop"]
+    assert (source.doubt, source.heartbeat_ms) == (DoubtPolicy(5, 5, 10, 600_000), None)
+    said = "format: json, heartbeat: 30m, doubt: {dead_letters: 20, late: never, share: 50%, window: 1h}"
+    source = parse_book(WORKED.replace("format: json", said, 1)).sources["shop"]
+    assert (source.doubt, source.heartbeat_ms) == (DoubtPolicy(20, None, 50, 3_600_000), 1_800_000)
+    one = parse_book(WORKED.replace("format: json", "format: json, doubt: {late: 1}", 1)).sources["shop"]
+    assert one.doubt == DoubtPolicy(5, 1, 10, 600_000)
+
+
+def test_a_source_of_debezium_needs_no_paths():
+    """The payload is the row and the time that of the commit; id and type are made of the envelope."""
+    text = "{topic: shop.events, format: debezium}"
+    source = parse_book(re.sub(r"\{topic: shop.events.*?\}", text, WORKED, count=1)).sources["shop"]
+    assert (source.id, source.type) == (None, None)
+    assert (source.time, source.data) == (FieldPath("source.ts_ms"), FieldPath("row"))
 
 
 def test_a_source_with_paths_constant_and_markers():

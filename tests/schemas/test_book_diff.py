@@ -212,6 +212,24 @@ def test_defaults_are_told_where_they_take_effect() -> None:
     ]  # fmt: skip
 
 
+def test_what_brings_a_source_into_doubt_is_compared() -> None:
+    """A policy that never applies is one policy, whatever else it says."""
+    (found,) = differences(BASE, BASE, ("time: at", "time: at, heartbeat: 30m, doubt: {late: never, share: 20%}"))
+    assert [tuple(part) for part in found.parts] == [
+        ("heartbeat", None, "30m"),
+        (
+            "doubt",
+            "5 dead letters or 5 late facts within 10m, at least 10% of all",
+            "5 dead letters within 10m, at least 20% of all",
+        ),
+    ]
+    never, never_either = (
+        parse_book(HEAD.replace("time: at", f"time: at, doubt: {{late: never, dead_letters: never{more}}}") + BASE)
+        for more in ("", ", share: 9%")
+    )
+    assert compare(never, never_either, NOW).differences == ()
+
+
 def test_a_book_does_not_differ_from_itself() -> None:
     """With everything that the language has."""
     one: Book = parse_book(HEAD + RICH + PAUSED.replace("id: p", "id: q"))

@@ -52,6 +52,10 @@ NUMBER = [("0", 0, "found 0, expected at least 1"), *WHOLE[:2]]
 DURATION = [(wrong, 0, f"found {shown}, expected a duration such as 15m, 4h, 1h30m or 2d")
             for wrong, shown in (("4", "4"), ("soon", "'soon'"), ("[1h]", "a list"))]  # fmt: skip
 SPAN = [*DURATION, ("-1d", 0, "found a negative duration, expected one of zero or more")]
+LIMIT = [(wrong, 0, f"found {shown}, expected a whole number from 1 to 1000000, or never")
+         for wrong, shown in (("0", "0"), ("1.5", "1.5"), ("'5'", "'5'"), ("true", "true"), ("off", "'off'"))]  # fmt: skip
+SHARE = [(wrong, 0, f"found {shown}, expected a share from 1% to 100%")
+         for wrong, shown in (("10", "10"), ("0%", "'0%'"), ("101%", "'101%'"), ("a tenth", "'a tenth'"))]  # fmt: skip
 TIME = [(wrong, 0, f'found {shown}, expected a time of day such as "18:00"')
         for wrong, shown in (("18", "18"), ("25:00", "'25:00'"), ("[a]", "a list"))]  # fmt: skip
 AT = [(wrong, 0, f'found {shown}, expected end_of_day, closing or a time of day such as "12:00"')
@@ -122,8 +126,8 @@ LINES = {
         for wrong, shown in (("5", "5"), ("a b", "'a b'"), ("[a]", "a list"))
     ]),
     "SourceSpelling.format": (source(f"format: {VALUE}"), [
-        ("xml", 0, "found 'xml', expected json or cloudevents"), ("[json]", 0, "found a list, expected json or cloudevents"),
-        ("debezium", 0, "format debezium is not supported yet"),
+        (wrong, 0, f"found {shown}, expected json, cloudevents or debezium")
+        for wrong, shown in (("xml", "'xml'"), ("5", "5"), ("[json]", "a list"))
     ]),
     "SourceSpelling.id": (source(f"id: {VALUE}"), EVENT_PATH),
     "SourceSpelling.type": (source(f"type: {VALUE}"), TYPE_PATH),
@@ -132,6 +136,15 @@ LINES = {
     "SourceSpelling.events": (source(f"events: {VALUE}"), SENT),
     "SourceSpelling.settle": (source(f"settle: {VALUE}"), SPAN),
     "SourceSpelling.frontier": (source(f"frontier: {VALUE}"), one_of("clock", "markers")),
+    "SourceSpelling.heartbeat": (source(f"heartbeat: {VALUE}"), [
+        *SPAN, ("0s", 0, "found 0s, expected how long the source is silent at most"),
+    ]),
+    "SourceSpelling.doubt": (source(f"doubt: {VALUE}"), MAPPING),
+    **{f"DoubtSpelling.{key}": (source(f"doubt: {{{key}: {VALUE}}}"), LIMIT) for key in ("dead_letters", "late")},
+    "DoubtSpelling.share": (source(f"doubt: {{share: {VALUE}}}"), SHARE),
+    "DoubtSpelling.window": (source(f"doubt: {{window: {VALUE}}}"), [
+        *SPAN, ("0", 0, "found 0s, expected how long the source stays in doubt"),
+    ]),
     "SourceSpelling.withdraws": (source(f"withdraws: {VALUE}"), EVENT_PATH),
     "DefaultsSpelling.timezone": (("defaults", f"{{key: k, timezone: {VALUE}}}"), NAME),
     "DefaultsSpelling.key": (("defaults", f"{{timezone: UTC, key: {VALUE}}}"), PATH),

@@ -84,8 +84,7 @@ def test_the_example_books_match_the_schema_that_editors_use(book):
 @pytest.mark.parametrize("promise_id", EXAMPLES)
 def test_the_worked_examples_match_it_too(promise_id):
     """Every construct of the language is in the schema."""
-    data = read_yaml(text_of(promise_id), "b").data
-    Draft202012Validator(export.schemas()["book.v1.json"]).validate(data)
+    assert problems("book.v1.json", read_yaml(text_of(promise_id), "b").data) == []
 
 
 @pytest.mark.parametrize(

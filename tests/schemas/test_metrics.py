@@ -52,6 +52,16 @@ def test_every_place_that_counts_names_the_labels_of_its_metric() -> None:
     assert seen > 10
 
 
+def test_what_is_held_no_longer_is_told_no_longer() -> None:
+    """Its last value would be read as today's, and alerts would never end."""
+    metrics.tell_held({("shop", "silent"): 60.0, ("wms", "late"): 5.0}, {("next-day", "shop"): 60.0})
+    metrics.tell_held({("shop", "silent"): 61.0}, {})
+    told = {sample.name: (sample.labels, sample.value) for metric in (metrics.SOURCE_HELD, metrics.PROMISE_HELD)
+            for family in metric.collect() for sample in family.samples}  # fmt: skip
+    assert told == {"promise_source_held_seconds": ({"source": "shop", "reason": "silent"}, 61.0)}
+    metrics.tell_held({}, {})
+
+
 async def told_and_failed(first: int, count: int) -> None:
     """Breaches of that many customers: delivered, refused, unanswered, told already, unreadable."""
     partition = Partition(RecordingChannel(idempotent=True))

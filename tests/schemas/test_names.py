@@ -15,11 +15,12 @@ from schemas.notifications import Notification, decode_notification, encode_noti
 
 def test_topic_names_do_not_change():
     """They are in other teams' consumers and in stored offsets."""
-    assert (topics.BREACHES, topics.OUTCOMES, topics.NOTIFICATIONS) == (
-        "promisewatch.breaches", "promisewatch.outcomes", "promisewatch.notifications",
+    assert (topics.BREACHES, topics.OUTCOMES, topics.NOTIFICATIONS, topics.FACTS) == (
+        "promisewatch.breaches", "promisewatch.outcomes", "promisewatch.notifications", "promisewatch.facts",
     )  # fmt: skip
     assert topics.dlq("shop.events") == "shop.events.dlq"
     assert topics.changelog("promisewatch") == "promisewatch-records-changelog"
+    assert topics.texts_changelog("promisewatch-ingest") == "promisewatch-ingest-texts-changelog"
     assert topics.notifier_changelog("promisewatch-notifier") == "promisewatch-notifier-notified-changelog"
 
 
@@ -52,6 +53,38 @@ def test_a_worker_needs_these_topics_with_these_settings():
     }  # fmt: skip
 
 
+def test_with_a_facts_topic_everything_follows_what_it_reads():
+    """Dead letters follow their source, what detectors keep and publish the facts topic, and texts are one record."""
+    required = topics.required_with_facts({"shop.events": 3, "wms.scans": 12}, "promisewatch")
+    assert {spec.name: spec.partitions for spec in required} == {
+        "promisewatch.facts": None,
+        "promisewatch.facts.dlq": None,
+        "promisewatch.breaches": None,
+        "promisewatch.breaches.dlq": None,
+        "promisewatch.outcomes": None,
+        "promisewatch.notifications": None,
+        "promisewatch.notifications.dlq": None,
+        "promisewatch-records-changelog": None,
+        "promisewatch-notifier-notified-changelog": None,
+        "promisewatch-ingest-texts-changelog": 1,
+        "shop.events.dlq": 3,
+        "wms.scans.dlq": 12,
+    }
+    configs = {spec.name: spec.configs for spec in required}
+    assert configs["promisewatch.facts"] == {
+        "cleanup.policy": "delete", "retention.ms": "604800000", "max.message.bytes": "8388608",
+    }  # fmt: skip
+    assert configs["promisewatch.facts.dlq"]["max.message.bytes"] == "9437184"
+    assert configs["promisewatch-ingest-texts-changelog"] == configs["promisewatch-records-changelog"]
+
+
+def test_what_the_direct_mode_needs_does_not_change_with_a_facts_topic():
+    """Whoever goes over to several sources has all other topics already, with the same settings."""
+    direct = topics.required(("shop.events",), "promisewatch")
+    with_facts = {spec.name: spec for spec in topics.required_with_facts({"shop.events": 3}, "promisewatch")}
+    assert [spec.name for spec in direct if with_facts[spec.name].configs != spec.configs] == []
+
+
 @pytest.mark.parametrize(("source", "letters"), [(1_048_588, "8388608"), (7_340_033, "8388609"), (8 << 20, "9437184")])
 def test_a_dead_letter_topic_takes_whatever_its_source_takes_and_the_letters_headers(source, letters):
     """An event that fits into its topic must not be the one that cannot be put aside."""
@@ -82,6 +115,14 @@ def test_metric_names_and_labels_do_not_change():
         "promise_ready": (),
         "promise_notifications": ("channel", "outcome"),
         "promise_build_info": ("version",),
+        "promise_facts": ("source",),
+        "promise_markers": (),
+        "promise_vectors_ignored": (),
+        "promise_expired_records": ("topic",),
+        "promise_source_frontier_lag_seconds": ("source",),
+        "promise_source_unknown_partitions": ("source",),
+        "promise_source_held_seconds": ("source", "reason"),
+        "promise_held_seconds": ("promise", "source"),
         "promise_migrated": ("promise", "outcome"),
         "promisewatch_book_info": ("book",),
     }
