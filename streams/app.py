@@ -1,45 +1,42 @@
 """The Faust app: who owns which partition, and when. Everything else is in the modules it wires."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import faust
 import mode
-from aiokafka.errors import KafkaError
 from mode.utils.objects import cached_property
 
 from streams.clock import Clock, SteadyClock, SystemClock
 from streams.emit import Outgoing, PartitionProducer
-from streams.failure import end_process
 from streams.headernames import accept_every_header_name
 from streams.health import Health, HealthWatch
 from streams.intake import BatchConsumer, BatchTopic, BatchTransport
-from streams.offsets import LogOffsets
-from streams.partitions import PartitionHandler, Partitions
+from streams.offsets import METADATA_MAX_AGE_MS, LogOffsets
+from streams.opening import Opening, OpenPartition, OpenSource, SourceOpening
+from streams.partitions import Partitions
+from streams.positions import GroupConsumer, GroupTransport
 from streams.recovery import BatchTableManager, PartitionTable
-from streams.restore import restore
 from streams.security import NO_SECURITY, KafkaSecurity
+from streams.services import Connections, Ticker
 from streams.store import MemoryStore, PartitionStore, RocksStore, made_folder
 from streams.topicwatch import TopicWatch
-
-METADATA_MAX_AGE_MS = 10_000
-"""How old a consumer's picture of the topics may get. A broker that has just come back tells of none for a moment; a
-group that forms then has no partitions, and forms anew only when it hears of them: after five minutes by default.
-"""
 
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """How a worker talks to Kafka and where it keeps its state. Durations are seconds unless named otherwise."""
+    """How a worker talks to Kafka and where it keeps its state. Durations are seconds unless named otherwise.
+
+    `topic`, `changelog` and `partitions` are those of an app that reads one topic and keeps state.
+    """
 
     bootstrap_server: str
     app_id: str
-    topic: str
-    changelog: str
-    partitions: int
+    topic: str = ""
+    changelog: str = ""
+    partitions: int = 0
     table: str = "records"
     state_dir: Path = Path("state")
     store: str = "rocksdb"
@@ -63,10 +60,6 @@ class StreamSettings:
     def client(self) -> dict[str, Any]:
         """Settings of every Kafka client besides Faust's own."""
         return {"bootstrap_servers": self.bootstrap_server, "client_id": self.app_id, **self.security.aiokafka()}
-
-
-OpenPartition: TypeAlias = Callable[["BatchApp", int, PartitionProducer], Awaitable[PartitionHandler]]
-"""Makes the handler of one owned partition, its producer started and its state restored."""
 
 
 class BatchApp(faust.App):
@@ -120,93 +113,71 @@ class BatchApp(faust.App):
         return SteadyClock(self.settings.clock)
 
 
-class Ticker(mode.Service):
-    """Calls `beat` again and again while partitions are open and nothing is being rebalanced."""
+class SourcesApp(BatchApp):
+    """A batch app without state, whose positions are its group's offsets."""
 
-    def __init__(self, app: BatchApp, beat: Callable[[], Awaitable[None]], interval: float, **kwargs: Any) -> None:
-        """Call `beat` every `interval` seconds."""
-        super().__init__(**kwargs)
-        self._app = app
-        self._beat = beat
-        self._interval = interval
+    def _create_directories(self) -> None:
+        """Make no folders: nothing is kept in files."""
 
-    @mode.Service.task
-    async def _run(self) -> None:
-        while not self.should_stop:
-            await self.sleep(self._interval)
-            if not self._app.partitions.lanes or self._app.rebalancing or self._app.in_recovery:
-                continue
-            try:
-                await self._beat()
-            except asyncio.CancelledError:
-                raise
-            except (KafkaError, TimeoutError, OSError) as error:
-                # Nobody moves the frontier while the broker is away: late, never wrong.
-                self.log.warning("tick postponed: %r", error)
-            except BaseException as error:  # noqa: BLE001 -- a timer that dies silently misses breaches
-                end_process("timer", error)
+    def _new_transport(self) -> Any:
+        return GroupTransport(self.conf.broker_consumer, self)
+
+    @property
+    def group_consumer(self) -> GroupConsumer:
+        """The consumer, typed."""
+        return cast("GroupConsumer", self.consumer)
 
 
-class Connections(mode.Service):
-    """Starts what has to be there before the first rebalance, and stops it last."""
-
-    def __init__(self, app: BatchApp, **kwargs: Any) -> None:
-        """Hold the app."""
-        super().__init__(**kwargs)
-        self._app = app
-
-    async def on_first_start(self) -> None:
-        """Connect the offset reader."""
-        await self._app.offsets.start()
-
-    async def on_stop(self) -> None:
-        """Let go of everything."""
-        await self._app.partitions.close()
-        await self._app.offsets.stop()
-        for partition in self._app.store.partitions():
-            self._app.store.drop(partition)
-
-
-class Opening:
-    """How owned partitions come about: fenced and restored together, then opened one by one."""
-
-    def __init__(self, app: BatchApp, open_partition: OpenPartition) -> None:
-        """Open each with `open_partition`."""
-        self._app = app
-        self._open_partition = open_partition
-
-    async def handlers(self, owned: set[int]) -> dict[int, PartitionHandler]:
-        """Return a handler for each owned partition; lets go of what is no longer owned."""
-        store = self._app.store
-        for partition in store.partitions() - owned:
-            store.drop(partition)
-        producers = {partition: self._app.producer_for(partition) for partition in owned}
-        try:
-            return await self._open(producers)
-        except BaseException:  # also when asked to stop while opening
-            await asyncio.gather(*(producer.stop() for producer in producers.values()), return_exceptions=True)
-            raise
-
-    async def _open(self, producers: dict[int, PartitionProducer]) -> dict[int, PartitionHandler]:
-        app, settings = self._app, self._app.settings
-        await asyncio.gather(*(producer.start() for producer in producers.values()))
-        progressed = app.health.progressed
-        await restore(settings.client, app.offsets, app.store, settings.changelog, set(producers), progressed)
-        return {p: await self._open_partition(app, p, producer) for p, producer in sorted(producers.items())}
+App = TypeVar("App", bound=BatchApp)
+Beat: TypeAlias = Callable[[BatchApp], Awaitable[None]]
 
 
 def build_app(
     settings: StreamSettings,
     open_partition: OpenPartition,
-    beat: Callable[[BatchApp], Awaitable[None]] | None = None,
+    beat: Beat | None = None,
 ) -> BatchApp:
     """Wire an app that reads `settings.topic` and opens each owned partition with `open_partition`.
 
     `beat`, if given, is called every `settings.tick_interval` while partitions are open.
     """
     made_folder(settings.state_dir)
+    app = _wired(BatchApp, settings, settings.partitions, "earliest")
+    app.store = MemoryStore() if settings.store == "memory" else RocksStore(settings.state_dir / settings.table)
+    app.partitions = Partitions([settings.topic], Opening(app, open_partition).handlers, app.done)
+    app.tables.add(
+        PartitionTable(app, name=settings.table, changelog=settings.changelog, partitions=settings.partitions)
+    )
+    _feed_partitions(app)
+    _serve(app, TopicWatch(app, {settings.topic: settings.partitions, settings.changelog: settings.partitions}), beat)
+    return app
+
+
+def build_sources_app(
+    settings: StreamSettings,
+    topics: Mapping[str, int],
+    open_source: OpenSource,
+    beat: Beat | None = None,
+    written: Mapping[str, int] | None = None,
+) -> SourcesApp:
+    """Wire an app that reads all `topics` (name -> partitions at start) in one group and keeps no state of its own.
+
+    Its positions are the group's offsets, committed with the handlers' metadata every two seconds and before partitions
+    are given away. Partitions that are added are read within `METADATA_MAX_AGE_MS`. Of the topics `written` to by key
+    none may grow.
+    """
+    app = _wired(SourcesApp, settings, max(topics.values()), "none")
+    app.store = MemoryStore()
+    app.partitions = Partitions(list(topics), SourceOpening(app, open_source).handlers, app.done)
+    _feed_partitions(app)
+    _serve(app, TopicWatch(app, written or {}, growing=topics), beat)
+    return app
+
+
+def _wired(kind: type[App], settings: StreamSettings, partitions: int, reset: str) -> App:
+    """Return an app with what every one has."""
     accept_every_header_name()
-    app = _faust_app(settings)
+    app = _faust_app(kind, settings, partitions, reset)
     app.settings = settings
     app.clock = app.steady_clock
     app.read_committed = settings.transactions
@@ -214,22 +185,22 @@ def build_app(
     app.records_in_hand_max = settings.records_in_hand_max
     app.health = Health()
     app.offsets = LogOffsets(settings.client)
-    app.store = MemoryStore() if settings.store == "memory" else RocksStore(settings.state_dir / settings.table)
-    opening = Opening(app, open_partition)
-    app.partitions = Partitions(settings.topic, opening.handlers, app.done)
-    app.tables.add(
-        PartitionTable(app, name=settings.table, changelog=settings.changelog, partitions=settings.partitions)
-    )
-    _feed_partitions(app)
-    app.services = [Connections(app), HealthWatch(app), TopicWatch(app)]
-    if beat is not None:
-        app.services.append(Ticker(app, lambda: beat(app), settings.tick_interval))
     return app
 
 
-def _faust_app(settings: StreamSettings) -> BatchApp:
-    """Spell the settings as Faust does, with our adapters in the place of its parts."""
-    return BatchApp(
+def _serve(app: BatchApp, watch: TopicWatch, beat: Beat | None) -> None:
+    """Set the services that run beside the streams."""
+    app.services = [Connections(app), HealthWatch(app), watch]
+    if beat is not None:
+        app.services.append(Ticker(app, lambda: beat(app), app.settings.tick_interval))
+
+
+def _faust_app(kind: type[App], settings: StreamSettings, partitions: int, reset: str) -> App:
+    """Spell the settings as Faust does, with our adapters in the place of its parts.
+
+    `reset` says where to read on when a position is outside of its log: at the "earliest" record, or nowhere ("none").
+    """
+    return kind(
         settings.app_id,
         broker=";".join(f"kafka://{server.strip()}" for server in settings.bootstrap_server.split(",")),
         broker_credentials=credentials(settings.security),
@@ -237,7 +208,7 @@ def _faust_app(settings: StreamSettings) -> BatchApp:
         datadir=settings.state_dir / "faust",
         TableManager=BatchTableManager,
         Topic=BatchTopic,
-        topic_partitions=settings.partitions,
+        topic_partitions=partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,
@@ -248,7 +219,7 @@ def _faust_app(settings: StreamSettings) -> BatchApp:
         broker_rebalance_timeout=settings.rebalance_timeout,
         broker_request_timeout=max(40.0, settings.session_timeout),
         broker_commit_interval=2.0,
-        consumer_auto_offset_reset="earliest",
+        consumer_auto_offset_reset=reset,
         consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         consumer_group_instance_id=settings.instance_id,
         stream_wait_empty=True,
@@ -258,11 +229,10 @@ def _faust_app(settings: StreamSettings) -> BatchApp:
 
 
 def _feed_partitions(app: BatchApp) -> None:
-    """Have every batch of the input topic handed to the lane of its partition."""
-    settings = app.settings
-    topic = app.topic(settings.topic, key_type=bytes, value_type=bytes, partitions=settings.partitions)
+    """Have every batch of the topics that are read handed to the lane of its partition."""
+    topic = app.topic(*app.partitions.topics, key_type=bytes, value_type=bytes)
 
-    @app.agent(topic, name=f"{settings.app_id}.intake", concurrency=1)
+    @app.agent(topic, name=f"{app.settings.app_id}.intake", concurrency=1)
     async def intake(stream: Any) -> None:
         async for event in stream.noack().events():
             app.partitions.feed(event.message)

@@ -10,7 +10,7 @@ and checkpoint, each awaited: a crash in between can publish twice under one id.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -41,6 +41,49 @@ class Outgoing(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+class Batch(NamedTuple):
+    """Records as Kafka gets them: how many, and about how many bytes before compression."""
+
+    builder: BatchBuilder
+    records: int
+    size: int
+
+
+class Posted(NamedTuple):
+    """A batch on its way: acknowledged when the future is done."""
+
+    future: asyncio.Future[Any]
+    records: int
+
+
+def batches(
+    producer: AIOKafkaProducer, topic: str, records: Iterable[Outgoing], *, transactional: bool
+) -> Iterator[Batch]:
+    """Yield batches of the records, in order. Raises ValueError for a record that no request could carry."""
+    batch, count, size = producer.create_batch(), 0, 0
+    shared: tuple[tuple[str, bytes | None], ...] = ()
+    listed: list[tuple[str, bytes | None]] = []
+    headers_length = 0
+    for key, value, headers in records:
+        if headers is not shared:  # most records of a topic share one tuple of headers
+            shared, listed = headers, list(headers)
+            headers_length = sum(3 * len(name) + len(content or b"") + 10 for name, content in headers)
+        length = RECORD_OVERHEAD + len(key or b"") + len(value or b"") + headers_length
+        if count and size + length > BATCH_BYTES:
+            batch.close()
+            yield Batch(batch, count, size)
+            batch, count, size = producer.create_batch(), 0, 0
+        if length > BATCH_BYTES:
+            batch = BatchBuilder(REQUEST_BYTES, GZIP, is_transactional=int(transactional))
+        if batch.append(key=key, value=value, timestamp=None, headers=listed) is None:
+            raise ValueError(f"a record of {length} bytes for {topic} exceeds the producer's limit")
+        count += 1
+        size += length
+    if count:
+        batch.close()
+        yield Batch(batch, count, size)
 
 
 class PartitionProducer:
@@ -111,43 +154,21 @@ class PartitionProducer:
             await self._producer.begin_transaction()
         sent = [(topic, await self._post(topic, records)) for topic, records in events.items() if records]
         if not transactional:
-            await _acknowledged(sent)
+            await acknowledged(sent)
             sent = []
         posted = (changelog, await self._post(changelog, changes))
         # Every future is awaited: aiokafka's commit would go through although a batch had been refused.
-        last = (await _acknowledged([*sent, posted]))[-1]
+        last = (await acknowledged([*sent, posted]))[-1]
         if transactional:
             await self._producer.commit_transaction()
         return last
 
-    async def _post(self, topic: str, records: Iterable[Outgoing]) -> list[tuple[asyncio.Future[Any], int]]:
-        producer, posted = self._producer, []
-        batch, count, size = producer.create_batch(), 0, 0
-
-        async def send() -> None:
-            batch.close()
-            posted.append((await producer.send_batch(batch, topic, partition=self.partition), count))
-
-        shared: tuple[tuple[str, bytes | None], ...] = ()
-        listed: list[tuple[str, bytes | None]] = []
-        headers_length = 0
-        for key, value, headers in records:
-            if headers is not shared:  # most records of a topic share one tuple of headers
-                shared, listed = headers, list(headers)
-                headers_length = sum(3 * len(name) + len(content or b"") + 10 for name, content in headers)
-            length = RECORD_OVERHEAD + len(key or b"") + len(value or b"") + headers_length
-            if count and size + length > BATCH_BYTES:
-                await send()
-                batch, count, size = producer.create_batch(), 0, 0
-            if length > BATCH_BYTES:
-                batch = BatchBuilder(REQUEST_BYTES, GZIP, is_transactional=int(self._transactional_id is not None))
-            if batch.append(key=key, value=value, timestamp=None, headers=listed) is None:
-                raise ValueError(f"a record of {length} bytes for {topic} exceeds the producer's limit")
-            count += 1
-            size += length
-        if count:
-            await send()
-        return posted
+    async def _post(self, topic: str, records: Iterable[Outgoing]) -> list[Posted]:
+        transactional = self._transactional_id is not None
+        return [
+            Posted(await self._producer.send_batch(batch.builder, topic, partition=self.partition), batch.records)
+            for batch in batches(self._producer, topic, records, transactional=transactional)
+        ]
 
 
 def _drop_what_is_refused(producer: Any) -> None:
@@ -170,8 +191,11 @@ def _drop_what_is_refused(producer: Any) -> None:
     manager.error_transaction = refuse_with_batches
 
 
-async def _acknowledged(sent: Sequence[tuple[str, list[tuple[asyncio.Future[Any], int]]]]) -> list[int | None]:
-    """Wait for every batch; return, per topic and its batches, the offset of the last record."""
+async def acknowledged(sent: Iterable[tuple[str, Iterable[Posted]]]) -> list[int | None]:
+    """Wait for every batch; return, per topic and its batches, the offset of the last record.
+
+    Raises TopicsError for a record larger than its topic takes, and whatever else the broker refused.
+    """
     last: list[int | None] = []
     for topic, posted in sent:
         offset = None

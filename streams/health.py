@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import mode
 from aiokafka.errors import KafkaError
+from faust.types import TP
 
 from schemas import metrics
 from streams.offsets import LogOffsets
@@ -52,8 +53,8 @@ class Health:
         self._not_ready: str | None = "starting"
         self._beat_at: float | None = None
         self._unsettled_since: float | None = None
-        self._progress: dict[int, Progress] = {}
-        self._patient_until: dict[int, float] = {}
+        self._progress: dict[str, Progress] = {}
+        self._patient_until: dict[str, float] = {}
 
     # -- written by the process -------------------------------------------------------------------------------------
 
@@ -82,7 +83,7 @@ class Health:
         for progress in self._progress.values():
             progress.moved_at = now
 
-    def patient(self, partition: int, seconds: float) -> None:
+    def patient(self, partition: str, seconds: float) -> None:
         """One partition's work moves although its position does not, and rests on purpose for `seconds` from now on.
 
         It is a matter of life only: to `promise_stalled_seconds` the partition stands still, which somebody may mend.
@@ -97,8 +98,11 @@ class Health:
         self._progress.clear()
         self._patient_until.clear()
 
-    def observe(self, positions: Mapping[int, int], ends: Mapping[int, int]) -> None:
-        """Compare what is processed (next offset by partition) with what can be read (end offset by partition)."""
+    def observe(self, positions: Mapping[str, int], ends: Mapping[str, int]) -> None:
+        """Compare what is processed (next offset by partition) with what can be read (end offset by partition).
+
+        Partitions go by the names that they have in metrics.
+        """
         now = self._monotonic()
         self._unsettled_since = None
         seen = {}
@@ -107,8 +111,8 @@ class Health:
             before = self._progress.get(partition)
             waits = before is not None and before.position == position and lag > 0 and before.lag > 0
             seen[partition] = Progress(position, before.moved_at if before is not None and waits else now, lag)
-            metrics.LAG_RECORDS.labels(partition=str(partition)).set(lag)
-            metrics.STALLED.labels(partition=str(partition)).set(now - seen[partition].moved_at)
+            metrics.LAG_RECORDS.labels(partition=partition).set(lag)
+            metrics.STALLED.labels(partition=partition).set(now - seen[partition].moved_at)
         self._progress = seen
 
     # -- read by the HTTP thread ------------------------------------------------------------------------------------
@@ -170,15 +174,14 @@ class HealthWatch(mode.Service):
         if not self._connected:
             await self._offsets.start()
             self._connected = True
-        app = self._app
-        lanes = dict(app.partitions.lanes)
+        partitions = self._app.partitions
         # Asked also while there are no lanes: whether the broker answers is what is to be known.
-        ends = await self._offsets.ends(app.settings.topic, lanes or [0])
+        ends = await self._offsets.ends_of(list(partitions.lanes) or [TP(partitions.topics[0], 0)])
         if self._not_ready() is not None:
-            app.health.unsettled()
+            self._app.health.unsettled()
         else:
-            positions = {p: lane.handler.next_offset for p, lane in app.partitions.lanes.items()}
-            app.health.observe(positions, ends)
+            positions = {partitions.label(tp): lane.handler.next_offset for tp, lane in partitions.lanes.items()}
+            self._app.health.observe(positions, {partitions.label(tp): end for tp, end in ends.items()})
 
     def _not_ready(self) -> str | None:
         app = self._app

@@ -15,9 +15,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.utils.futures import notify
+
+from schemas.errors import RestartNeeded
+from streams.failure import end_process
 
 FETCH_WAIT_SECONDS = 0.25
 """How long one fetch call may wait: bounds how late a position that moved without records is noticed."""
@@ -29,9 +33,11 @@ class Fetched(dict[Any, Any]):
     """Records by partition, with the consumer's position after them.
 
     The position passes over commit markers and records that expired or were compacted away, which no record shows.
+    `opening` tells since which opening of partitions they were asked for.
     """
 
     positions: dict[Any, int]
+    opening: int
 
 
 class BatchMessage(ConsumerMessage):
@@ -77,14 +83,48 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:
-        records = Fetched(await super()._fetch_records(consumer, active_partitions, timeout, max_records))
+        opening = self.app.partitions.openings
+        try:
+            records = Fetched(await super()._fetch_records(consumer, active_partitions, timeout, max_records))
+        except NoOffsetForPartitionError:
+            records = Fetched()  # a new partition, not sought yet: soon it is read from where its handler begins
+        except KafkaError:
+            if self.consumer.flow_active and opening == self.app.partitions.openings:
+                raise
+            records = Fetched()  # what was in the way of the assignment before
         records.positions = {}
+        records.opening = opening
+        if opening != self.app.partitions.openings:
+            _put_back(consumer, records)
+            return records
         assignment = consumer._subscription.subscription and consumer._subscription.subscription.assignment
         for tp in (assignment and assignment.tps) or ():
             state = assignment.state_value(tp)
             if state is not None and state.has_valid_position:
                 records.positions[tp] = state.position
         return records
+
+
+def _told(error: Exception) -> Exception:
+    """Return what to tell a person about a fetch that failed."""
+    if not isinstance(error, OffsetOutOfRangeError):
+        return error
+    where = ", ".join(f"{tp.topic}/{tp.partition} at offset {offset}" for tp, offset in error.args[0].items())
+    return RestartNeeded(
+        f"cannot read on from {where}: the log does not hold that offset any more, or not yet; records have expired "
+        "unread, or the topic was made again; a restart looks at the log anew"
+    )
+
+
+def _put_back(consumer: Any, records: Fetched) -> None:
+    """Undo a fetch that was asked for before a rebalance and answered after it, of which the consumer takes nothing.
+
+    Where it ended after the seek to where a partition goes on, nobody would read what it took.
+    """
+    for tp, batch in records.items():
+        if consumer._subscription.is_assigned(tp):
+            consumer.seek(tp, batch[0].offset)
+    records.clear()
 
 
 class BatchConsumer(driver.Consumer):
@@ -113,13 +153,13 @@ class BatchConsumer(driver.Consumer):
             await self.wait_first(self._room.wait(), self.suspend_flow.wait(), timeout=timeout)
             if not self._room.is_set():
                 return
-        generation = self.app.consumer_generation_id
-        records, active = await self._wait_next_records(min(timeout, FETCH_WAIT_SECONDS))
-        if records is None or self.should_stop:
+        records, active = await self._fetched(min(timeout, FETCH_WAIT_SECONDS))
+        if not isinstance(records, Fetched) or self.should_stop:
             return
-        if not self.flow_active or generation != self.app.consumer_generation_id:
-            return  # a rebalance goes on: whatever was read is read again from the checkpoint
-        positions = getattr(records, "positions", {})
+        if not self.flow_active or records.opening != self.app.partitions.openings:
+            return  # a rebalance goes on: whatever was read is read again from where the handlers begin
+        generation = self.app.consumer_generation_id
+        positions = records.positions
         for tp in sorted(active or ()):
             if self._is_changelog_tp(tp):
                 continue
@@ -134,6 +174,17 @@ class BatchConsumer(driver.Consumer):
             yield tp, message
             if self.suspend_flow.is_set():
                 return
+
+    async def _fetched(self, timeout: float) -> tuple[Any, Any]:
+        """Return records by partition and the partitions that are read. What cannot be read ends the process."""
+        try:
+            found: tuple[Any, Any] = await self._wait_next_records(timeout)
+        except KafkaError as error:
+            if not self.should_stop and not self.app.should_stop:
+                # At once: Faust would stop its services first, of which one may then wait for ever.
+                end_process("reading", _told(error))
+            raise
+        return found
 
     def _batch_message(self, tp: TP, batch: list[Any], position: int, generation: int) -> BatchMessage:
         first = batch[0] if batch else None

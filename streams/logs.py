@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import structlog
 
-LIBRARIES = ("faust", "aiokafka", "mode", "kafka", "streams", "aiohttp", "asyncio")
+LIBRARIES = ("faust", "aiokafka", "mode", "kafka", "streams", "agents", "aiohttp", "asyncio")
 
 REDACTED = "[redacted]"
 SECRET_KEYS = frozenset({"payload", "data", "value", "key", "body", "headers", "password", "secret", "token"})

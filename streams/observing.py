@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import (
@@ -16,7 +16,8 @@ from aiokafka.errors import (
     for_code,
 )
 
-from streams.stopping import stop_consumer
+from streams.addresses import advertised
+from streams.offsets import LogOffsets
 
 FIRST_STEP = 64
 """Offsets that are looked at first, from the end back; each further step is so many times larger."""
@@ -31,54 +32,21 @@ NOT_YET = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoord
 _Found = TypeVar("_Found")
 
 
-class LogReader:
+class LogReader(LogOffsets):
     """Reads parts of logs, committed records only, with a consumer of no group."""
 
     def __init__(self, client: Mapping[str, Any]) -> None:
-        """Keep the connection settings."""
-        self._client = client
-        self._started: AIOKafkaConsumer | None = None
-
-    async def start(self) -> None:
-        """Connect."""
-        consumer = AIOKafkaConsumer(
-            **self._client, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest",
-            fetch_max_wait_ms=50, metadata_max_age_ms=10_000,
-        )  # fmt: skip
-        try:
-            await consumer.start()
-        except BaseException:
-            await stop_consumer(consumer)
-            raise
-        self._started = consumer
-
-    async def stop(self) -> None:
-        """Disconnect."""
-        if self._started is not None:
-            await stop_consumer(self._started)
-
-    @property
-    def _consumer(self) -> AIOKafkaConsumer:
-        if self._started is None:
-            raise RuntimeError("LogReader is used before start()")
-        return self._started
-
-    async def ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return up to where each partition can be read: its end, or its first open transaction."""
-        found = await self._consumer.end_offsets([TopicPartition(topic, partition) for partition in partitions])
-        return {tp.partition: offset for tp, offset in found.items()}
-
-    async def beginnings(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the first offset each partition still holds."""
-        found = await self._consumer.beginning_offsets([TopicPartition(topic, partition) for partition in partitions])
-        return {tp.partition: offset for tp, offset in found.items()}
+        """Keep the connection settings; ends stop at the first open transaction."""
+        super().__init__(
+            client, "read_committed", enable_auto_commit=False, auto_offset_reset="earliest", fetch_max_wait_ms=50
+        )
 
     async def records(self, topic: str, ranges: Mapping[int, tuple[int, int]]) -> AsyncIterator[Any]:
         """Yield the records of each partition's half-open range of offsets, in order within a partition.
 
         Raises TimeoutError when a range cannot be read to its end, which must not lie behind `ends`.
         """
-        consumer = self._consumer
+        consumer = self._ready
         left = {TopicPartition(topic, p): end for p, (begin, end) in ranges.items() if begin < end}
         if not left:
             return
@@ -177,12 +145,15 @@ class Counting:
 
 @dataclass(frozen=True)
 class Member:
-    """One process in a consumer group, and the partitions of the asked topic that it has."""
+    """One process in a consumer group, and the partitions of the asked topic that it has. `url`: where it is asked by
+    HTTP, empty if nowhere (`streams/addresses.py`).
+    """
 
     member_id: str
     client_id: str
     host: str
     partitions: tuple[int, ...]
+    url: str = ""
 
     @property
     def name(self) -> str:
@@ -192,11 +163,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """A consumer group as its coordinator has it: Kafka's name of its state, members, and committed positions."""
+    """What a consumer group does with one topic, as its coordinator has it.
+
+    Kafka's name of its state, its members, and committed positions with their metadata, by partition.
+    """
 
     state: str
     members: tuple[Member, ...]
     positions: Mapping[int, int]
+    metadata: Mapping[int, str] = field(default_factory=dict)
 
 
 async def read_group(client: Mapping[str, Any], group: str, topic: str) -> Group | None:
@@ -204,35 +179,47 @@ async def read_group(client: Mapping[str, Any], group: str, topic: str) -> Group
 
     Raises GroupAuthorizationFailedError without permission to describe the group.
     """
+    found = await read_group_topics(client, group, [topic])
+    return None if found is None else found[topic]
+
+
+async def read_group_topics(client: Mapping[str, Any], group: str, topics: Iterable[str]) -> dict[str, Group] | None:
+    """Return the same for each of several topics, every member with each of them."""
     admin = AIOKafkaAdminClient(**client)
     try:
         await admin.start()
-        return await _described(admin, group, topic)
+        return await _described(admin, group, topics)
     except IncompatibleBrokerVersion:
         return None
     except NOT_YET:
-        return Group("Dead", (), {})
+        return {topic: Group("Dead", (), {}) for topic in topics}
     finally:
         await admin.close()
 
 
-async def _described(admin: AIOKafkaAdminClient, group: str, topic: str) -> Group:
+async def _described(admin: AIOKafkaAdminClient, group: str, topics: Iterable[str]) -> dict[str, Group]:
     (response,) = await admin.describe_consumer_groups([group])
     code, _, state, _, _, found = response.groups[0][:6]
     if code:
         raise for_code(code)(group)
     positions = await admin.list_consumer_group_offsets(group)
-    return Group(
-        state,
-        tuple(sorted((_member(each, topic) for each in found), key=lambda member: (member.partitions, member.name))),
-        {tp.partition: at.offset for tp, at in positions.items() if tp.topic == topic and at.offset >= 0},
-    )
+    described = {}
+    for topic in topics:
+        members = sorted((_member(each, topic) for each in found), key=lambda member: (member.partitions, member.name))
+        own = {tp.partition: at for tp, at in positions.items() if tp.topic == topic and at.offset >= 0}
+        described[topic] = Group(
+            state,
+            tuple(members),
+            {partition: at.offset for partition, at in own.items()},
+            {partition: at.metadata for partition, at in own.items()},
+        )
+    return described
 
 
 def _member(described: tuple[Any, ...], topic: str) -> Member:
-    member_id, client_id, host, _, assignment = described[:5]
+    member_id, client_id, host, metadata, assignment = described[:5]
     has = (
         ConsumerProtocolMemberAssignment.decode(assignment).partitions() if assignment else []
     )  # none yet: rebalancing
     partitions = sorted(tp.partition for tp in has if tp.topic == topic)
-    return Member(member_id, client_id, host.removeprefix("/"), tuple(partitions))
+    return Member(member_id, client_id, host.removeprefix("/"), tuple(partitions), advertised(metadata))

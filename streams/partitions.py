@@ -5,9 +5,9 @@ that waits as one batch: the busier the worker, the larger its transactions.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import structlog
 from faust.types import TP
@@ -16,6 +16,13 @@ from schemas import metrics
 from streams.failure import end_process
 
 log = structlog.get_logger("promisewatch.partitions")
+
+
+class Committed(NamedTuple):
+    """A consumer group's offset of one partition: everything below it is durably processed."""
+
+    offset: int
+    metadata: str
 
 
 class PartitionHandler(Protocol):
@@ -46,6 +53,15 @@ class PartitionHandler(Protocol):
         ...
 
 
+@runtime_checkable
+class SourceHandler(PartitionHandler, Protocol):
+    """A handler whose position is the group's offset."""
+
+    def commit_metadata(self) -> str:
+        """Return what is kept with `next_offset`: at most a few kilobytes (the broker's offset.metadata.max.bytes)."""
+        ...
+
+
 @dataclass
 class Lane:
     """One partition's handler, what waits for it, and the lock that keeps batches and timers apart."""
@@ -61,20 +77,28 @@ class Partitions:
 
     def __init__(
         self,
-        topic: str,
-        open_handlers: Callable[[set[int]], Awaitable[dict[int, PartitionHandler]]],
+        topics: Collection[str],
+        open_handlers: Callable[[set[TP]], Awaitable[dict[TP, PartitionHandler]]],
         done: Callable[[Sequence[Any]], None],
     ) -> None:
-        """Serve `topic`; `open_handlers` makes handlers for owned partitions, `done` is told of finished batches."""
-        self.topic = topic
+        """Serve `topics`; `open_handlers` makes handlers for owned partitions, `done` is told of finished batches."""
+        self.topics = tuple(topics)
         self._open_handlers = open_handlers
         self._done = done
-        self.lanes: dict[int, Lane] = {}
+        self.lanes: dict[TP, Lane] = {}
         self.opened = False
         """Whether what is ours is open, be it nothing: a member of the group may get no partition."""
         self.openings = 0
 
-    async def open(self, owned: set[int]) -> None:
+    def of_topic(self, topic: str) -> dict[int, Lane]:
+        """Return the lanes of one topic, by partition."""
+        return {tp.partition: lane for tp, lane in self.lanes.items() if tp.topic == topic}
+
+    def label(self, tp: TP) -> str:
+        """Return the partition's name in metrics and messages: its number says enough where there is one topic."""
+        return str(tp.partition) if len(self.topics) == 1 else f"{tp.topic}-{tp.partition}"
+
+    async def open(self, owned: set[TP]) -> None:
         """Fence, restore and open the owned partitions. Failures end the process: half-open is worse than restarted."""
         self.openings += 1
         metrics.REBALANCES.inc()
@@ -86,13 +110,13 @@ class Partitions:
         except BaseException as error:  # every reason is reported, none survives
             end_process("opening partitions", error)
             raise
-        self.lanes = {partition: Lane(handler) for partition, handler in handlers.items()}
+        self.lanes = {tp: Lane(handler) for tp, handler in handlers.items()}
         metrics.PARTITIONS.set(len(self.lanes))
         self.opened = True
 
     def feed(self, message: Any) -> None:
         """Take a batch from the agent."""
-        lane = self.lanes.get(message.tp.partition)
+        lane = self.lanes.get(message.tp)
         if lane is None:
             self._done([message])
             return
@@ -120,14 +144,14 @@ class Partitions:
 
         async def one(lane: Lane) -> None:
             async with lane.lock:
-                if self.lanes.get(partition_of[id(lane)]) is lane:
+                if self.lanes.get(tp_of[id(lane)]) is lane:
                     try:
                         await lane.handler.tick()
                     except Exception as error:  # what it was writing is taken from the core: there is no second try
                         end_process("timer", error)
                         raise
 
-        partition_of = {id(lane): partition for partition, lane in self.lanes.items()}
+        tp_of = {id(lane): tp for tp, lane in self.lanes.items()}
         await asyncio.gather(*(one(lane) for lane in self.lanes.values()))
 
     async def quiesce(self) -> None:
@@ -142,8 +166,8 @@ class Partitions:
         metrics.PARTITIONS.set(0)
         await self._settle(lanes)
         await asyncio.gather(*(lane.handler.close() for lane in lanes))
-        for partition in closing:
-            metrics.forget_partition(partition)
+        for tp in closing:
+            metrics.forget_partition(self.label(tp))
 
     async def _settle(self, lanes: list[Lane]) -> None:
         for lane in lanes:
@@ -156,12 +180,20 @@ class Partitions:
 
     async def start_positions(self) -> dict[TP, int]:
         """Return where to read each owned partition from."""
-        return {TP(self.topic, partition): lane.handler.next_offset for partition, lane in self.lanes.items()}
+        return {tp: lane.handler.next_offset for tp, lane in self.lanes.items()}
+
+    def reached(self) -> dict[TP, Committed]:
+        """Return how far each owned partition is, in the form of the group's offsets."""
+        found = {}
+        for tp, lane in self.lanes.items():
+            handler = lane.handler
+            metadata = handler.commit_metadata() if isinstance(handler, SourceHandler) else ""
+            found[tp] = Committed(handler.next_offset, metadata)
+        return found
 
     def committable(self) -> dict[TP, int]:
         """Return the group offsets that may be shown to lag monitors."""
-        reached = {TP(self.topic, partition): lane.handler.next_offset for partition, lane in self.lanes.items()}
-        return {tp: offset for tp, offset in reached.items() if offset}
+        return {tp: lane.handler.next_offset for tp, lane in self.lanes.items() if lane.handler.next_offset}
 
 
 def _unseen(batches: Sequence[Any], next_offset: int) -> tuple[list[Any], int]:

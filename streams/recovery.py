@@ -4,7 +4,7 @@ Faust's stock recovery reads record by record, ends only when the last *record* 
 has it), and turns failures into warnings. What stays of it is when recovery happens and what happens after.
 
 Touches of Faust 0.15 internals, held by tests/streams/test_faust_contract.py: `Recovery._build_highwaters`,
-`._build_offsets`, `._seek_offsets`, `.on_recovery_completed`, `._wait`; `TableManager.recovery`.
+`._build_offsets`, `._seek_offsets`, `.on_recovery_completed`, `._resume_streams`, `._wait`; `TableManager.recovery`.
 """
 
 from typing import Any
@@ -32,10 +32,17 @@ class BatchRecovery(Recovery):
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
         """Open what is ours and seek before the source partitions are resumed."""
-        owned = {tp.partition for tp in self.active_tps}
+        (topic,) = self.app.partitions.topics
+        owned = {TP(topic, tp.partition) for tp in self.active_tps}
         await self._wait(self.app.partitions.open(owned))
         await self._wait(self.app.consumer.perform_seek())
         await super().on_recovery_completed(generation_id)
+
+    async def _resume_streams(self, generation_id: int = 0) -> None:
+        """Open what is ours in an app without tables: Faust then has nothing to recover, and comes here at once."""
+        if self.app.consumer_generation_id == generation_id:
+            await self._wait(self.app.partitions.open(set(self.app.consumer.assignment())))
+        await super()._resume_streams(generation_id)
 
 
 class BatchTableManager(TableManager):

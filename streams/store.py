@@ -69,8 +69,8 @@ class PartitionStore(Protocol):
         """Apply changes (None deletes) that are on the changelog up to `offset`, atomically."""
         ...
 
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over all keys and values."""
+    def scan(self, partition: int, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over all keys with a prefix, and their values."""
         ...
 
     def drop(self, partition: int) -> None:
@@ -118,9 +118,11 @@ class MemoryStore:
                 data[key] = value
         self._applied[partition] = offset
 
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, partition: int, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Iterate over a partition."""
-        yield from self._data.get(partition, {}).items()
+        for key, value in self._data.get(partition, {}).items():
+            if key.startswith(prefix):
+                yield key, value
 
     def drop(self, partition: int) -> None:
         """Forget the partition: without files there is nothing to keep."""
@@ -211,12 +213,14 @@ class RocksStore:
         except Exception as error:
             raise _told(self._path(partition), error) from error
 
-    def scan(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, partition: int, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Iterate over a partition in key order. Damaged state is removed, with RestartNeeded to read it again."""
         db = self._db(partition)
-        items: Iterator[tuple[Any, Any]] = db.items()
+        items: Iterator[tuple[Any, Any]] = db.items(from_key=prefix) if prefix else db.items()
         key = None
         for key, value in items:
+            if not key.startswith(prefix):
+                return
             if key != _META:
                 yield key, value
         # The iterator ends without a word where it meets a damaged block: see whether that was the end.
@@ -224,7 +228,8 @@ class RocksStore:
             end = db.iter()
             end.seek_to_last()
             end.status()
-            whole = end.key() == key if end.valid() else key is None
+            last = end.key() if end.valid() else None
+            whole = last == key or (key is None and last is not None and last < prefix)
         except Exception as error:
             if not _is_damage(error):
                 raise _told(self._path(partition), error) from error

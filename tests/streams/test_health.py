@@ -43,9 +43,9 @@ def after(time: HandTime, health: Health, seconds: float) -> None:
 
 def test_a_partition_that_has_lag_and_does_not_move_is_not_alive(time: HandTime, health: Health) -> None:
     """The silent stall: only a restart helps. It is named."""
-    health.observe({0: 5, 3: 7}, {0: 5, 3: 9})
+    health.observe({"0": 5, "3": 7}, {"0": 5, "3": 9})
     after(time, health, BOUND)
-    health.observe({0: 5, 3: 7}, {0: 5, 3: 9})
+    health.observe({"0": 5, "3": 7}, {"0": 5, "3": 9})
     assert health.alive().ok
     after(time, health, 1)
     assert health.alive() == (False, "partition 3 has 2 records to read and no progress for 301 s")
@@ -54,9 +54,9 @@ def test_a_partition_that_has_lag_and_does_not_move_is_not_alive(time: HandTime,
 def test_idleness_is_never_punished(time: HandTime, health: Health) -> None:
     """A partition without lag may stand still for ever, and has the whole bound once something arrives."""
     for _ in range(10):
-        health.observe({0: 5}, {0: 5})
+        health.observe({"0": 5}, {"0": 5})
         after(time, health, BOUND)
-    health.observe({0: 5}, {0: 6})
+    health.observe({"0": 5}, {"0": 6})
     after(time, health, BOUND)
     assert health.alive().ok
 
@@ -64,14 +64,14 @@ def test_idleness_is_never_punished(time: HandTime, health: Health) -> None:
 def test_progress_however_slow_is_progress(time: HandTime, health: Health) -> None:
     """A backlog that takes days is no reason for a restart."""
     for offset in range(10):
-        health.observe({0: offset}, {0: 1_000_000})
+        health.observe({"0": offset}, {"0": 1_000_000})
         after(time, health, BOUND)
         assert health.alive().ok
 
 
 def test_waiting_for_the_broker_is_not_punished(time: HandTime, health: Health) -> None:
     """While nobody answers, standing still is right."""
-    health.observe({0: 5}, {0: 9})
+    health.observe({"0": 5}, {"0": 9})
     for _ in range(10):
         after(time, health, BOUND - 1)
         health.progressed()
@@ -82,14 +82,14 @@ def test_a_rest_on_purpose_is_no_standstill_and_what_comes_after_it_has_the_whol
     time: HandTime, health: Health
 ) -> None:
     """Also when it began before the partition was looked at for the first time. The metric tells the standstill."""
-    health.patient(0, 2 * BOUND)
+    health.patient("0", 2 * BOUND)
     for _ in range(3):
-        health.observe({0: 5}, {0: 9})
+        health.observe({"0": 5}, {"0": 9})
         after(time, health, BOUND)
         assert health.alive().ok
-    health.patient(0, 0)
+    health.patient("0", 0)
     after(time, health, BOUND)
-    health.observe({0: 5}, {0: 9})
+    health.observe({"0": 5}, {"0": 9})
     assert health.alive().ok
     assert metrics.STALLED.labels(partition="0")._value.get() == 4 * BOUND
     after(time, health, 1)
@@ -98,31 +98,31 @@ def test_a_rest_on_purpose_is_no_standstill_and_what_comes_after_it_has_the_whol
 
 def test_one_partitions_patience_does_not_cover_for_another(time: HandTime, health: Health) -> None:
     """Retries here must not hide a delivery there that never ends."""
-    health.observe({0: 5, 1: 5}, {0: 9, 1: 9})
+    health.observe({"0": 5, "1": 5}, {"0": 9, "1": 9})
     after(time, health, BOUND + 1)
-    health.patient(0, 60)
+    health.patient("0", 60)
     assert health.alive() == (False, "partition 1 has 4 records to read and no progress for 301 s")
 
 
 def test_a_rest_that_was_shortened_by_nobody_is_as_long_as_the_longest(time: HandTime, health: Health) -> None:
     """Many deliveries of a partition rest side by side."""
-    health.observe({0: 5}, {0: 9})
-    health.patient(0, 2 * BOUND)
-    health.patient(0, 1)
+    health.observe({"0": 5}, {"0": 9})
+    health.patient("0", 2 * BOUND)
+    health.patient("0", 1)
     after(time, health, 2 * BOUND)
     assert health.alive().ok
 
 
 def test_rebalancing_and_restoring_with_progress_are_not_punished(time: HandTime, health: Health) -> None:
     """Nor is what stood still before held against what is opened anew."""
-    health.observe({0: 5}, {0: 9})
+    health.observe({"0": 5}, {"0": 9})
     after(time, health, BOUND)
     for _ in range(10):
         health.unsettled()
         health.progressed()
         assert health.alive().ok
         after(time, health, BOUND)
-    health.observe({0: 5}, {0: 9})
+    health.observe({"0": 5}, {"0": 9})
     assert health.alive().ok
 
 

@@ -9,7 +9,9 @@ import pytest
 from faust.types import TP
 
 from streams import partitions
-from streams.partitions import PartitionHandler, Partitions
+from streams.partitions import Lane, PartitionHandler, Partitions
+
+ZERO, ONE = TP("events", 0), TP("events", 1)
 
 
 class Handler:
@@ -54,11 +56,11 @@ class Fixture:
     def __init__(self) -> None:
         self.handlers: dict[int, Handler] = {}
         self.done = 0
-        self.partitions = Partitions("events", self.open, self.finish)
+        self.partitions = Partitions(["events"], self.open, self.finish)
 
-    async def open(self, owned: set[int]) -> dict[int, PartitionHandler]:
-        self.handlers = {partition: Handler() for partition in owned}
-        return dict(self.handlers)
+    async def open(self, owned: set[TP]) -> dict[TP, PartitionHandler]:
+        self.handlers = {tp.partition: Handler() for tp in owned}
+        return {tp: self.handlers[tp.partition] for tp in owned}
 
     def finish(self, batches: Any) -> None:
         self.done += sum(len(batch.value) for batch in batches)
@@ -78,7 +80,7 @@ async def settle() -> None:
 async def test_batches_that_wait_are_processed_as_one_and_in_order() -> None:
     """The busier the lane, the larger its batches."""
     one = Fixture()
-    await one.partitions.open({0})
+    await one.partitions.open({ZERO})
     handler = one.handlers[0]
     handler.gate.clear()
     for first in (0, 2, 4):
@@ -93,7 +95,7 @@ async def test_batches_that_wait_are_processed_as_one_and_in_order() -> None:
 async def test_records_that_come_twice_after_a_seek_are_processed_once() -> None:
     """The handler's position decides, not the fetch."""
     one = Fixture()
-    await one.partitions.open({0})
+    await one.partitions.open({ZERO})
     one.feed(0, 0, 4)
     await settle()
     one.feed(0, 2, 4)
@@ -106,7 +108,7 @@ async def test_records_that_come_twice_after_a_seek_are_processed_once() -> None
 async def test_a_timer_never_runs_beside_a_batch() -> None:
     """The handler asserts it; here a batch is held open while a tick is asked for."""
     one = Fixture()
-    await one.partitions.open({0, 1})
+    await one.partitions.open({ZERO, ONE})
     one.handlers[0].gate.clear()
     one.feed(0, 0, 1)
     await settle()
@@ -121,7 +123,7 @@ async def test_a_timer_never_runs_beside_a_batch() -> None:
 async def test_a_rebalance_waits_for_what_runs_and_drops_what_waits() -> None:
     """What was dropped is read again from the checkpoint; its room is given back."""
     one = Fixture()
-    await one.partitions.open({0})
+    await one.partitions.open({ZERO})
     handler = one.handlers[0]
     handler.gate.clear()
     one.feed(0, 0, 2)
@@ -141,7 +143,7 @@ async def test_a_rebalance_waits_for_what_runs_and_drops_what_waits() -> None:
 async def test_a_timer_that_waited_through_a_rebalance_finds_its_lane_gone() -> None:
     """It must not write with a producer that is being closed."""
     one = Fixture()
-    await one.partitions.open({0})
+    await one.partitions.open({ZERO})
     handler = one.handlers[0]
     handler.gate.clear()
     one.feed(0, 0, 1)
@@ -158,7 +160,7 @@ async def test_a_timer_that_waited_through_a_rebalance_finds_its_lane_gone() -> 
 async def test_a_batch_for_a_partition_that_is_not_ours_any_more_is_dropped() -> None:
     """Its room is given back, nobody processes it."""
     one = Fixture()
-    await one.partitions.open({0})
+    await one.partitions.open({ZERO})
     one.feed(3, 0, 4)
     await settle()
     assert one.done == 4
@@ -168,16 +170,41 @@ async def test_a_batch_for_a_partition_that_is_not_ours_any_more_is_dropped() ->
 async def test_reading_starts_at_the_handlers_positions() -> None:
     """Not at the group's offsets."""
     one = Fixture()
-    await one.partitions.open({0, 5})
+    await one.partitions.open({ZERO, TP("events", 5)})
     one.feed(5, 0, 3)
     await settle()
     assert await one.partitions.start_positions() == {TP("events", 0): 0, TP("events", 5): 3}
 
 
+async def test_partitions_of_several_topics_are_apart_and_are_told_apart() -> None:
+    """Equal numbers of two topics are two lanes; in metrics the number says enough only where there is one topic."""
+    orders, parcels = TP("orders", 0), TP("parcels", 0)
+    two = Partitions(["orders", "parcels"], Fixture().open, lambda _: None)
+    await two.open({orders, parcels, TP("parcels", 3)})
+    assert set(two.of_topic("orders")) == {0}
+    assert set(two.of_topic("parcels")) == {0, 3}
+    assert two.of_topic("orders")[0] is two.lanes[orders]
+    assert two.label(parcels) == "parcels-0"
+    assert Fixture().partitions.label(ONE) == "1"
+
+
+async def test_what_is_committed_is_how_far_a_handler_is_with_what_it_adds() -> None:
+    """Also before its first record. Handlers with state of their own have nothing to add."""
+    one = Fixture()
+    await one.partitions.open({ZERO, ONE})
+    one.feed(1, 0, 3)
+    await settle()
+    source = Handler()
+    one.partitions.lanes[TP("events", 2)] = Lane(source)
+    source.commit_metadata = lambda: "frontier"  # type: ignore[attr-defined]
+    assert one.partitions.reached() == {ZERO: (0, ""), ONE: (3, ""), TP("events", 2): (0, "frontier")}
+    assert one.partitions.committable() == {ONE: 3}
+
+
 async def test_a_timer_whose_write_fails_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever failed, also the broker's silence: what it was about to publish would otherwise never be."""
     one = Fixture()
-    await one.partitions.open({0})
+    await one.partitions.open({ZERO})
     ended: list[tuple[str, BaseException]] = []
     monkeypatch.setattr(partitions, "end_process", lambda where, error: ended.append((where, error)))
 

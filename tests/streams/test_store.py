@@ -28,6 +28,14 @@ def test_what_is_written_is_read_and_scanned(make: Make) -> None:
     assert store.applied(3, 0) == 41
 
 
+def test_a_scan_may_be_of_the_keys_with_a_prefix(make: Make) -> None:
+    """Wherever they stand among the others, and also where there are none."""
+    store = make()
+    store.write(3, {b"a": b"1", b"b/1": b"2", b"b/2": b"3", b"c": b"4"}, 41, 0)
+    found = {prefix: dict(store.scan(3, prefix)) for prefix in (b"b/", b"c", b"a", b"d", b"aa")}
+    assert found == {b"b/": {b"b/1": b"2", b"b/2": b"3"}, b"c": {b"c": b"4"}, b"a": {b"a": b"1"}, b"d": {}, b"aa": {}}
+
+
 def test_a_value_of_none_deletes(make: Make) -> None:
     """A tombstone on the changelog removes the key here."""
     store = make()

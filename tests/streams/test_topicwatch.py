@@ -1,7 +1,5 @@
 """The watch over the topics a process lives on: what ends it, what does not, and what is said."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from schemas.errors import StateError, TopicsError
@@ -15,8 +13,7 @@ GONE = Identity(0, None)
 @pytest.fixture
 def watch() -> TopicWatch:
     """Over a topic and a changelog of eight partitions."""
-    settings = SimpleNamespace(topic="orders", changelog="app-records-changelog", partitions=8)
-    return TopicWatch(SimpleNamespace(settings=settings))
+    return TopicWatch(None, {"orders": 8, "app-records-changelog": 8})
 
 
 def test_a_topic_that_is_still_the_same_is_nothing_to_tell(watch: TopicWatch) -> None:
@@ -59,3 +56,18 @@ def test_an_id_that_nobody_knows_says_nothing(before: str | None, now: str | Non
     same_topic("orders", before, now)
     with pytest.raises(StateError, match="orders was recreated"):
         same_topic("orders", "id-1", "id-2")
+
+
+def test_a_source_may_grow_and_must_not_be_another_one() -> None:
+    """Partitions are added to the topics of others without a word; they are told apart from topics made again, also
+    where nobody tells ids.
+    """
+    watch = TopicWatch(None, {"facts": 4}, growing={"parcels": 2})
+    for partitions in (2, 2, 5):
+        watch.look({"parcels": Identity(partitions, "id-1"), "facts": Identity(4, "id-2")})
+    with pytest.raises(StateError, match=r"parcels was recreated: .*remove its offsets of this topic"):
+        watch.look({"parcels": Identity(5, "id-9")})
+    with pytest.raises(StateError, match=r"parcels was recreated: it has 3 partitions now, and had 5"):
+        watch.look({"parcels": Identity(3, None)})
+    with pytest.raises(TopicsError, match="facts has 5 partitions now, and had 4 at start"):
+        watch.look({"facts": Identity(5, "id-2")})
