@@ -1,52 +1,35 @@
-"""The detect agent: facts and the frontier in, differences between verdicts out.
+"""The detect agent in direct mode: facts and the frontier in, differences between verdicts out.
 
-One `DetectPartition` an owned partition. It feeds the pure core (`promises.partition`) in offset order and writes what
-the core says in transactions; it decides nothing itself.
+One `DetectPartition` an owned partition of the source topic. It feeds the pure core (`promises.partition`) in offset
+order and writes what the core says in transactions (`committing.py`); it decides nothing itself.
 """
 
-import asyncio
-import logging
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
-
+from agents.committing import CommittingPartition, Taken
+from agents.doubting import Doubting
+from agents.figures import DirectFigures
 from agents.takeover import Cores, DetectSettings, take_over
 from promises.migrating import Migrating
-from promises.partition import CHECKPOINT_KEY, Batch, PartitionDetector
+from promises.partition import CHECKPOINT_KEY, PartitionDetector
 from schemas import metrics
 from schemas.book_model import Book, Source
 from schemas.decoding import SourceDecoder
-from schemas.encoding import encode_event, encode_outcome
 from schemas.errors import EventError, StateError, TopicsError
 from schemas.markers import read_marker
 from schemas.migrations import read_migration
-from schemas.publications import EVENT_HEADERS, Publication
+from schemas.publications import Publication
 from schemas.records import encode_checkpoint
-from schemas.topics import BREACHES, OUTCOMES, dlq
+from schemas.vectors import Hold
 from streams.app import BatchApp, StreamSettings, build_app
-from streams.deadletters import dead_letter
+from streams.clock import SystemClock
 from streams.emit import Outgoing, PartitionProducer
 from streams.frontier import Marks
-from streams.logs import trace_id
-
-log_name = "promisewatch.detect"
-log = structlog.get_logger(log_name)
-
-SLICE_RECORDS = 5_000
-"""A transaction holds at most about this many published events and changed records."""
-SLICE_BAD_BYTES = 16 << 20
-"""And about this much of dead letters: there may be thousands of them, of megabytes each."""
-LOOK_EVERY = 64
-"""Records processed between two looks at whether a slice is full."""
-YIELD_EVERY = 500
-"""Records processed before other lanes and the heartbeat get a turn."""
-CHECKPOINT_EVERY = 50_000
-"""Offsets that may pass without anything worth storing before the position is stored all the same."""
+from streams.listening import Listening
 
 
-class DetectPartition:
+class DetectPartition(CommittingPartition[PartitionDetector]):
     """One owned partition of the source topic."""
 
     def __init__(
@@ -59,111 +42,59 @@ class DetectPartition:
         source: Source,
         skew_ms: int,
         owed: Sequence[Outgoing] = (),
+        doubt: Doubting | None = None,
     ) -> None:
         """Take over a partition whose state is restored and whose earlier producers are fenced.
 
-        `owed` is stored with the first commit, which does not wait for anything to happen.
+        `owed` is stored with the first commit, which does not wait for anything to happen. `doubt` may hold the
+        frontier.
         """
-        self._app = app
-        self._partition = partition
-        self._producer = producer
-        self._core = core
+        super().__init__(app, partition, producer, core, source.topic, core.next_offset, owed)
         self._decoder = decoder
         self._source = source
         self._skew_ms = skew_ms
-        self._owed = list(owed)
         self._marks = Marks(source.settle_ms) if source.frontier == "clock" else None
-        self._next_offset = core.next_offset
-        self._stored_offset = self._next_offset
-        self._bad: list[Outgoing] = []
-        self._bad_bytes = 0
-        self._bad_reasons: Counter[str] = Counter()
-        self.closed = False
+        self._told: int | None = None
+        self._doubt = doubt
 
-    @property
-    def next_offset(self) -> int:
-        """The next offset to read."""
-        return self._next_offset
-
-    async def process(self, records: Sequence[Any], next_offset: int) -> None:
-        """Process a batch: facts, markers and bad events, in offset order."""
-        core, now = self._core, self._app.clock.now_ms()
-        begin, looked, count = 0, 0, len(records)
-        while begin < count:
-            end = min(begin + LOOK_EVERY, count)
-            begin, error = core.take_in(self._decoder, records, begin, end, now + self._skew_ms, self._source.settle_ms)
-            if begin < end:
-                if error is None:
-                    await self._marker(records[begin], now)
-                else:
-                    self._dead_letter(records[begin], error)
-                begin += 1
-            if core.pending + len(self._bad) >= SLICE_RECORDS or self._bad_bytes >= SLICE_BAD_BYTES:
-                await self._commit(records[begin - 1].offset + 1)
-            if begin - looked >= YIELD_EVERY:
-                looked = begin
-                await asyncio.sleep(0)
-        await self._commit(next_offset)
-        metrics.RECORDS.labels(topic=self._source.topic).inc(count)
-
-    async def _marker(self, record: Any, now: int) -> None:
-        try:
-            migration = read_migration(record.headers)
-            if migration is not None:
-                await self._migrate(record, Migrating(self._core.detector, migration))
-                return
-            instant = read_marker(record.value, record.headers)
-            if instant is None:
-                raise EventError("empty", "a record without a value and without a frontier header")
-            if instant > now + self._skew_ms:  # nobody knows yet what happens then; taken, it would break every promise
-                raise EventError("future", f"a marker for {instant}, more than the skew ahead of the clock {now}")
-        except EventError as error:
-            self._dead_letter(record, error)
-            return
-        if self._marks is not None:
-            self._core.count("marker_ignored")
-            return
-        if instant <= self._core.frontier:
-            return
-        self._core.advance_to(instant)
-        await self._drain(record.offset)
-        self._core.floor = instant
-
-    async def _migrate(self, record: Any, migrating: Migrating) -> None:
-        """Move running promises to another version, slice by slice. After a crash in between it is done once more: what
-        has moved stays where it is.
-        """
-        core, asked = self._core, migrating.migration
-        fates: Counter[str] = Counter()
-        for done, stored_as in enumerate(core.subjects()):
-            fates.update(fate.reason for fate in core.migrate(stored_as, migrating))
-            if core.pending >= SLICE_RECORDS:
-                await self._commit(record.offset)
-            if done % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-        for reason, count in fates.items():
-            metrics.MIGRATED.labels(promise=asked.promise, outcome=reason).inc(count)
-        log.info(
-            "promises migrated",
-            promise=asked.promise,
-            version=asked.to,
-            partition=self._partition,
-            offset=record.offset,
-            **fates,
-        )
+    def _take_in(self, records: Sequence[Any], begin: int, end: int, now: int) -> tuple[int, EventError | None]:
+        latest, settle_ms = now + self._skew_ms, self._source.settle_ms
+        found, error = self._core.take_in(self._decoder, records, begin, end, latest, settle_ms)
+        if self._doubt is not None and found > begin:
+            self._doubt.note(found - begin, 0, records[found - 1].timestamp)
+        return found, error
 
     def _dead_letter(self, record: Any, error: EventError) -> None:
-        self._bad.append(dead_letter(record, error.reason, error.message))
-        self._bad_bytes += len(record.value or b"")
-        self._bad_reasons[error.reason] += 1
-        log.warning(
-            "event sent to dead letters",
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            reason=error.reason,
-            trace_id=trace_id(record.headers),
-        )
+        super()._dead_letter(record, error)
+        if self._doubt is not None:
+            self._doubt.note(1, 1, record.timestamp)
+
+    async def _control(self, record: Any, now: int) -> None:
+        core = self._core
+        migration = read_migration(record.headers)
+        if migration is not None:
+            migrating = Migrating(core.detector, migration)
+            await self._migrate(record, migration, (core.migrate(one, migrating) for one in core.subjects()))
+            return
+        instant = read_marker(record.value, record.headers)
+        if instant is None and self._decoder.has_tombstones:
+            core.count("tombstone")
+            return
+        if instant is None:
+            raise EventError("empty", "a record without a value and without a frontier header")
+        if instant > now + self._skew_ms:  # nobody knows yet what happens then; taken, it would break every promise
+            raise EventError("future", f"a marker for {instant}, more than the skew ahead of the clock {now}")
+        if self._marks is not None:
+            core.count("marker_ignored")
+        elif instant > core.frontier and (self._told is None or instant > self._told):
+            self._told = instant
+            await self._go_on(now, instant, record.offset)
+            core.floor = instant
+
+    @property
+    def core(self) -> PartitionDetector:
+        """What judges."""
+        return self._core
 
     def mark(self, clock_ms: int, end_offset: int) -> None:
         """Note that at `clock_ms` (read first) the log ended at `end_offset`. Raises StateError when it shrank."""
@@ -172,130 +103,75 @@ class DetectPartition:
         try:
             self._marks.add(clock_ms, end_offset)
         except ValueError as error:
-            raise StateError(f"{self._source.topic}/{self._partition}: {error}: the topic was recreated") from error
+            raise StateError(f"{self._topic}/{self._partition}: {error}: the topic was recreated") from error
         self._core.floor = max(self._core.floor, clock_ms)
+
+    def silence(self, hold: Hold | None) -> None:
+        """Take note of whether the source as a whole is in doubt for its silence."""
+        if self._doubt is not None:
+            self._doubt.silent = hold
 
     async def tick(self) -> None:
         """Move the frontier past what is processed and publish what that proves."""
-        if self._owed and not self.closed:
+        if self.closed:
+            return
+        now = self._app.clock.now_ms()
+        if self._owed or self._is_behind(self._next_offset):
             await self._commit(self._next_offset)
-        if self._marks is None or self.closed:
+        proved = self._told if self._marks is None else self._marks.passed(self._next_offset)
+        frontier = await self._go_on(now, proved, self._next_offset)
+        if frontier is None or self._marks is None:
             return
-        frontier = self._marks.passed(self._next_offset)
-        if frontier is None:
-            return
-        if frontier > self._core.frontier:
-            self._core.advance_to(frontier)
-        await self._drain(self._next_offset)
-        lag_ms = self._app.clock.now_ms() - frontier
-        metrics.FRONTIER_LAG.labels(partition=str(self._partition)).set(lag_ms / 1_000)
+        metrics.FRONTIER_LAG.labels(partition=str(self._partition)).set((now - frontier) / 1_000)
         metrics.TIMERS.labels(partition=str(self._partition)).set(self._core.timers)
 
-    async def _drain(self, next_offset: int) -> None:
-        """Publish everything whose fire time the frontier has passed, slice by slice."""
-        while True:
-            more = self._core.fire_due(SLICE_RECORDS)
-            if self._core.pending:
-                await self._commit(next_offset)
-            if not more:
-                return
-            await asyncio.sleep(0)
+    async def _go_on(self, now: int, proved: int | None, next_offset: int) -> int | None:
+        """Publish what is due before the frontier, which is `proved` unless doubt holds it; where it is then."""
+        frontier = proved
+        if self._doubt is not None:
+            frontier = self._doubt.announce(now, proved)
+            self._owed += self._doubt.take(now)
+        if frontier is None:
+            return None
+        if frontier > self._core.frontier:
+            self._core.advance_to(frontier)
+        await self._drain(next_offset)
+        return frontier
 
-    async def _commit(self, next_offset: int) -> None:
-        """Write everything since the last commit as one transaction, then bring the local store up to it."""
-        core = self._core
-        idle = not core.pending and not self._bad and not self._owed
-        if idle and next_offset - self._stored_offset < CHECKPOINT_EVERY:
-            self._next_offset = next_offset
-            return
-        core.set_next_offset(next_offset)
-        batch = core.take()
-        now = self._app.clock.now_ms()
-        breaches: list[Outgoing] = []
-        outcomes: list[Outgoing] = []
-        for publication in batch.publications:
-            key, mode = publication.subject.encode(), core.mode(publication)
-            if publication.kind != "outcome":
-                breaches.append(Outgoing(key, encode_event(publication, now, mode), EVENT_HEADERS))
-            if publication.kind != "at_risk":
-                outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
+    def holds(self, now: int) -> Hold | None:
+        """The doubt about the source that holds the frontier."""
+        return None if self._doubt is None else self._doubt.holds(now)
+
+    def _take(self) -> Taken:
+        batch = self._core.take()
         changes = [Outgoing(key, value) for key, value in batch.changes.items()]
-        changes += self._owed
+        if self._doubt is not None:
+            changes += self._doubt.take(self._app.clock.now_ms())
         changes.append(Outgoing(CHECKPOINT_KEY, encode_checkpoint(batch.checkpoint)))
-        offset = await self._producer.write(
-            {BREACHES: breaches, OUTCOMES: outcomes, dlq(self._source.topic): self._bad},
-            self._app.settings.changelog,
-            changes,
-        )
-        if offset is None:
-            raise RuntimeError("a checkpoint was written but no offset came back")
-        self._app.remember(self._partition, changes, offset)
-        self._next_offset = self._stored_offset = next_offset
-        self._owed = []
-        self._measure(batch, now)
-        self._bad = []
-        self._bad_bytes = 0
-        self._bad_reasons.clear()
+        return Taken(batch.publications, changes, batch.counted)
 
-    def _measure(self, batch: Batch, now: int) -> None:
-        topic = self._source.topic
-        for outcome, count in batch.counted.items():
-            metrics.EVENTS.labels(topic=topic, outcome=outcome).inc(count)
-        for reason, count in self._bad_reasons.items():
-            metrics.DEAD_LETTERS.labels(topic=topic, reason=reason).inc(count)
-        self._measure_publications(batch, now)
-
-    def _measure_publications(self, batch: Batch, now: int) -> None:
-        statuses: Counter[tuple[str, str]] = Counter()
-        breaches: dict[tuple[str, str], list[Publication]] = {}
-        for publication in batch.publications:
-            if publication.kind != "at_risk":
-                statuses[publication.promise, publication.status] += 1
-            if publication.kind == "breached":
-                breaches.setdefault((publication.promise, publication.severity), []).append(publication)
-        for (promise, status), count in statuses.items():
-            metrics.OUTCOMES.labels(promise=promise, status=status).inc(count)
-        talkative = logging.getLogger(log_name).isEnabledFor(logging.DEBUG)
-        for (promise, severity), published in breaches.items():
-            # An exemplar of OpenMetrics: the way from a graph to an event. One a batch will do.
-            example: dict[str, str] | None = {"event_id": published[-1].id}
-            metrics.BREACHES.labels(promise=promise, severity=severity).inc(len(published), exemplar=example)
-            for publication in published:
-                if publication.breached_at is not None and self._core.mode(publication) == "live":
-                    delay_ms = now - publication.breached_at - self._source.settle_ms
-                    metrics.DETECTION_DELAY.observe(max(0, delay_ms) / 1_000, exemplar=example)
-                    example = None
-                if talkative:
-                    log.debug(
-                        "breach published",
-                        promise=publication.promise,
-                        subject=publication.subject,
-                        event_id=publication.id,
-                        partition=self._partition,
-                    )
-
-    def hurry(self) -> None:
-        """Go on: a batch takes milliseconds."""
-
-    async def close(self) -> None:
-        """Let go of the partition."""
-        self.closed = True
-        await self._producer.stop()
+    def _settle_ms(self, publication: Publication) -> int:  # noqa: ARG002 -- facts mode has several sources
+        return self._source.settle_ms
 
 
 def build_detector(book: Book, settings: StreamSettings, detect: DetectSettings) -> BatchApp:
     """Wire the detect agent: one app, reading the book's source topic."""
     source = next(iter(book.sources.values()))
     cores = Cores(book)
+    listening = Listening([source], real_time=isinstance(settings.clock, SystemClock))
+    figures = DirectFigures(book)
 
     async def open_partition(app: BatchApp, partition: int, producer: PartitionProducer) -> DetectPartition:
-        core, decoder, owed = await take_over(app, book, source, cores, detect, partition)
-        return DetectPartition(app, partition, producer, core, decoder, source, book.defaults.skew_ms, owed)
+        core, decoder, owed, doubt = await take_over(app, book, source, cores, detect, partition)
+        return DetectPartition(app, partition, producer, core, decoder, source, book.defaults.skew_ms, owed, doubt)
 
     async def beat(app: BatchApp) -> None:
         if source.frontier == "clock":
             await take_marks(app, source.topic)
+        await listen(app, listening, source.topic)
         await app.partitions.tick()
+        now = app.clock.now_ms()
+        figures.look(now, [handler.holds(now) for handler in _open(app, source.topic).values()])
 
     return build_app(settings, open_partition, beat)
 
@@ -310,9 +186,23 @@ async def take_marks(app: BatchApp, topic: str) -> None:
             f"{topic} has {count} partitions now, and had {app.settings.partitions} "
             "at start: subjects have moved between partitions, which direct mode cannot follow"
         )
-    lanes = dict(app.partitions.lanes)
+    handlers = _open(app, topic)
     clock_ms = app.clock.now_ms()
-    ends = await app.offsets.ends(topic, lanes)
-    for partition, lane in lanes.items():
-        if isinstance(lane.handler, DetectPartition):
-            lane.handler.mark(clock_ms, ends[partition])
+    ends = await app.offsets.ends(topic, handlers)
+    for partition, handler in handlers.items():
+        handler.mark(clock_ms, ends[partition])
+
+
+async def listen(app: BatchApp, listening: Listening, topic: str) -> None:
+    """Hear whether the source is silent, before its frontier is moved."""
+    clock_ms = app.clock.now_ms()
+    await listening.listen(clock_ms, {topic: app.offsets.known_partition_count(topic)}, app.offsets)
+    for handler in _open(app, topic).values():
+        handler.silence(listening.hold(topic, clock_ms))
+
+
+def _open(app: BatchApp, topic: str) -> dict[int, DetectPartition]:
+    lanes = app.partitions.of_topic(topic)
+    return {
+        partition: lane.handler for partition, lane in lanes.items() if isinstance(lane.handler, DetectPartition)
+    }  # fmt: skip

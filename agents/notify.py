@@ -133,7 +133,7 @@ class NotifyPartition:
         self._deliverer = deliverer
         self._channel = deliverer.channel
         self._settings = settings
-        self._patience = Patience(lambda seconds: app.health.patient(partition, seconds))
+        self._patience = Patience(lambda seconds: app.health.patient(str(partition), seconds))
         self._read = app.store.reader(partition)
         stored = self._read(POSITION_KEY)
         self._next_offset = 0

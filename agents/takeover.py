@@ -1,16 +1,20 @@
 """Taking over a partition: where to go on from, by which texts, and whether its log and its state go together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import structlog
 
+from agents.doubting import DOUBT_KEY, Doubting
 from promises.detector import Detector
 from promises.partition import CHECKPOINT_KEY, UNKNOWN, PartitionDetector
+from schemas import metrics
 from schemas.book_model import Book, Source
 from schemas.decoding import Decoder, SourceDecoder
 from schemas.editions import SHORT_DIGITS, Editions, check_keys, editions_of, still_needed
 from schemas.errors import StateError
+from schemas.groups import GROUPS_KEY
 from schemas.instants import MINUTE_MS
 from schemas.records import (
     RECORD_FORMAT,
@@ -83,6 +87,7 @@ class TakenOver(NamedTuple):
     core: PartitionDetector
     decoder: SourceDecoder
     owed: list[Outgoing]
+    doubt: Doubting
 
 
 async def take_over(
@@ -91,20 +96,30 @@ async def take_over(
     """Open a partition whose state is restored and whose earlier producers are fenced. Raises StateError."""
     read = app.store.reader(partition)
     where = f"{app.settings.changelog}/{partition}"
+    if read(GROUPS_KEY) is not None:
+        raise StateError(
+            f"{where}: found the state of a worker that reads facts, expected that of one that reads its source; start "
+            "under another --app-id"
+        )
     stored, texts = read(CHECKPOINT_KEY), read(TEXTS_KEY)
     owed = []
     unknown_id = await check_identity(app, source.topic, read(TOPIC_KEY))
     if unknown_id is not None:
         owed.append(Outgoing(TOPIC_KEY, unknown_id))
+    expired = 0
     if stored is None:
         checkpoint = await first_checkpoint(app, book, source, detect, partition)
     else:
         checkpoint = decode_checkpoint(stored, where)
-        await check_log(app, source.topic, partition, checkpoint.next_offset)
+        expired = await expired_records(app, source.topic, partition, checkpoint.next_offset)
     latest = BEGINNING if stored is None else latest_seen(app.clock.now_ms(), book)
     compiled = cores.of(texts, where, latest)
     core = PartitionDetector(compiled.detector, read, checkpoint, partition=partition)
     core.rebuild(app.store.scan(partition))
+    if expired:
+        core.add_gap(core.frontier)
+        core.set_next_offset(checkpoint.next_offset + expired)
+        tell_of_expired(source.topic, partition, expired, core.held())
     editions = still_needed(compiled.editions, core.pinned)
     check_keys(book, editions, where)
     if editions.changed and editions.stored is not None:
@@ -112,7 +127,8 @@ async def take_over(
     log.info("partition opened", partition=partition, next_offset=checkpoint.next_offset, new=stored is None)
     if checkpoint.book != book.digest:
         tell_of_another_book(partition, checkpoint.book, book.digest, editions)
-    return TakenOver(core, compiled.decoder, owed)
+    frontier = core.frontier if core.frontier > BEGINNING else None
+    return TakenOver(core, compiled.decoder, owed, Doubting(source, core, read(DOUBT_KEY), frontier))
 
 
 def latest_seen(now_ms: int, book: Book) -> int:
@@ -173,11 +189,10 @@ async def check_identity(app: BatchApp, topic: str, stored: bytes | None) -> byt
     return None if topic_id is None else topic_id.encode()
 
 
-async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int) -> None:
-    """Refuse a log that does not go on where the state ends.
+async def expired_records(app: BatchApp, topic: str, partition: int, next_offset: int) -> int:
+    """How many records between the state and the log have expired unread.
 
-    Raises StateError when records expired unread (what they would have fulfilled is not known) or when the topic was
-    recreated (the same offsets mean other events).
+    Raises StateError when the topic was recreated: the same offsets mean other events.
     """
     beginning = (await app.offsets.beginnings(topic, [partition]))[partition]
     end = (await app.offsets.ends(topic, [partition]))[partition]
@@ -186,9 +201,17 @@ async def check_log(app: BatchApp, topic: str, partition: int, next_offset: int)
             f"{topic}/{partition} ends at offset {end}, but the state has processed up to {next_offset}: the topic was "
             "recreated; start under another --app-id"
         )
-    if next_offset < beginning:
-        raise StateError(
-            f"{topic}/{partition} begins at offset {beginning}, but the state has processed up to {next_offset}: "
-            f"{beginning - next_offset} records expired unread; start under another --app-id, with --since if the "
-            "instant is known from which nothing is missing"
-        )
+    return max(0, beginning - next_offset)
+
+
+def tell_of_expired(topic: str, partition: int, records: int, held: Mapping[str, int]) -> None:
+    """Say that records were lost: what they said cannot be known any more. `held` promises, by id, waited for it."""
+    metrics.EXPIRED.labels(topic=topic).inc(records)
+    log.error(
+        "records expired unread",
+        topic=topic,
+        partition=partition,
+        records=records,
+        held=dict(held),
+        meaning="what they said is not known: promises that waited for it are held, and listed, but not broken",
+    )

@@ -234,12 +234,13 @@ class Watched:
 
     def __init__(self, time: HandTime, partitions: int) -> None:
         self.health = Health(self.BOUND, time)
-        self.health.observe(dict.fromkeys(range(partitions), 0), dict.fromkeys(range(partitions), 256))
+        names = [str(partition) for partition in range(partitions)]
+        self.health.observe(dict.fromkeys(names, 0), dict.fromkeys(names, 256))
         self.verdicts: list[str] = []
         time.look = lambda: self.verdicts.append(self.health.alive().reason)
 
     def patience(self, partition: int = 0) -> Patience:
-        return Patience(lambda seconds: self.health.patient(partition, seconds))
+        return Patience(lambda seconds: self.health.patient(str(partition), seconds))
 
 
 LONG = RetryPolicy(attempts_max=50, retry_max=7_200, wait_initial=1, wait_max=900, jitter=1, retry_after_max=900)

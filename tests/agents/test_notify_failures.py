@@ -154,12 +154,12 @@ async def test_a_partition_whose_deliveries_are_tried_again_says_so_to_the_healt
     """Its position does not move meanwhile; the partition is named, since others do not move by it."""
     partition = webhook_like(attempts_max=3)
     partition.channel.answers["b"] = [Failure.SERVER_ERROR] * 2
-    rests: list[int] = []
-    partition.app.health.patient = lambda number, _seconds: rests.append(number)
+    rests: list[str] = []
+    partition.app.health.patient = lambda partition, _seconds: rests.append(partition)
     partition.append(encode(breach()))
     await partition.run()
     assert len(rests) >= 3
-    assert set(rests) == {0}
+    assert set(rests) == {"0"}
 
 
 async def test_a_crash_tells_again_no_more_than_a_window() -> None:

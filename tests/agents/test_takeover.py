@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import structlog
 
-from agents import detect
+from agents import committing
 from agents.detect import DetectPartition
 from agents.takeover import Cores, DetectSettings, take_over
 from promises.partition import CHECKPOINT_KEY
@@ -60,9 +60,9 @@ class Worker:
 
     async def open(self, made: Book) -> None:
         self.book, source = made, made.sources["shop"]
-        core, decoder, owed = await take_over(as_any(self.app), made, source, Cores(made), DetectSettings(), 0)
+        core, decoder, owed, doubt = await take_over(as_any(self.app), made, source, Cores(made), DetectSettings(), 0)
         app, producer = as_any(self.app), as_any(self.producer)
-        self.handler = DetectPartition(app, 0, producer, core, decoder, source, made.defaults.skew_ms, owed)
+        self.handler = DetectPartition(app, 0, producer, core, decoder, source, made.defaults.skew_ms, owed, doubt)
 
     def append(self, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         self.log.append(Record("shop.events", 0, len(self.log), None, value, tuple(headers)))
@@ -186,7 +186,7 @@ async def test_a_migration_goes_on_after_a_crash_and_comes_to_the_same(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slices that were committed stay, the rest is done by whoever starts next; each breach is told once."""
-    monkeypatch.setattr(detect, "SLICE_RECORDS", 2)
+    monkeypatch.setattr(committing, "SLICE_RECORDS", 2)
     await worker.open(book(CONFIRM + SECOND))
     for number in range(9):
         worker.event(f"A{number}", "order.placed", NOW - 30 * MINUTE)
