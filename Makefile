@@ -17,7 +17,7 @@ export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools compiled compiled-test demo test test-full bench lint k8s-check alerts-test format lock clean
+.PHONY: help setup tools compiled compiled-test demo demo-sources test test-full bench lint k8s-check alerts-test format lock clean
 
 help: ## Print this help
 	@echo "usage: make TARGET [PYTHON=python3.12] [BROKER=auto|kafka|embedded]"
@@ -58,6 +58,9 @@ compiled: $(READY) ## Make .venv-compiled, where the core is compiled to C as in
 demo: $(READY) ## Play a web shop's week through the whole pipeline, in about two minutes
 	@$(BIN)/promisewatch demo --broker $(BROKER)
 
+demo-sources: $(READY) ## Play the same week as four systems tell it, one of which falls silent and comes back
+	@$(BIN)/promisewatch demo --sources --broker $(BROKER)
+
 # Three processes even on two cores, since much of it is waiting for brokers and clocks; each has brokers of its own, and
 # a file stays whole. TEST_PROCESSES=0 runs all of it in one, as a debugger wants it. The tests start hundreds of
 # processes: none of them should have to compile our modules again.
@@ -81,7 +84,7 @@ compiled-test: compiled ## Run the tests of the core against the compiled core
 	@cp -r schemas/json dist/tested/schemas
 	@cd dist/tested && PYTHONPATH=$(CURDIR)/dist/tested $(CURDIR)/$(COMPILED)/bin/python -P -m pytest -q -o pythonpath= -m "not full" $(PYTEST_ARGS) \
 	  tests/promises tests/reference tests/agents/test_detect.py tests/agents/test_hostile.py \
-	  tests/schemas/test_cloudevents.py tests/schemas/test_decoding.py tests/schemas/test_fields.py \
+	  tests/schemas/test_cloudevents.py tests/schemas/test_debezium.py tests/schemas/test_decoding.py tests/schemas/test_fields.py \
 	  tests/schemas/test_instants.py tests/schemas/test_publications.py
 
 bench: compiled ## Measure ratios against other ways of doing it (Java 17, Maven, a C compiler; some ten minutes)

@@ -26,6 +26,7 @@ from bench.parts import (
     promises,
     recovery,
     running,
+    sources,
     state,
     throughput,
     transactions,
@@ -50,6 +51,7 @@ MEASURES: dict[str, Callable[[Broker, float, int | None], Part]] = {
     "running": running.measure,
     "recovery": recovery.measure,
     "delay": delay.measure,
+    "sources": sources.measure,
     "profile": profile.measure,
     "before": before.measure,
 }

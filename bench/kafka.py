@@ -31,13 +31,16 @@ class Broker:
     def create(self, *names: str, compacted: bool = False) -> None:
         """Create topics with the partitions that every topic of a run has."""
         config = topics.changelog_spec("x").configs if compacted else {}
-        self._create([NewTopic(name, PARTITIONS, 1, config=config) for name in names])
+        self.create_topics([NewTopic(name, PARTITIONS, 1, config=config) for name in names])
 
     def create_for_worker(self, source: str, app_id: str) -> None:
-        """Create what a worker needs besides its source topic, where it is not there yet."""
-        self._create([NewTopic(s.name, PARTITIONS, 1, config=s.configs) for s in topics.required((source,), app_id)])
+        """Create what a worker needs besides the topic it reads, where it is not there yet."""
+        self.create_topics(
+            [NewTopic(s.name, PARTITIONS, 1, config=s.configs) for s in topics.required((source,), app_id)]
+        )
 
-    def _create(self, new: list[NewTopic]) -> None:
+    def create_topics(self, new: list[NewTopic]) -> None:
+        """Create those of the topics that are not there yet."""
         there = self._admin.list_topics(timeout=10).topics
         missing = [topic for topic in new if topic.topic not in there]
         for future in (self._admin.create_topics(missing) if missing else {}).values():
@@ -101,6 +104,15 @@ class Broker:
         finally:
             consumer.close()
 
+    def ends(self, topic: str, partitions: int) -> int:
+        """How many offsets of a topic are taken, over all partitions."""
+        consumer = self._consumer("uncommitted")
+        try:
+            places = [TopicPartition(topic, partition) for partition in range(partitions)]
+            return sum(int(consumer.get_watermark_offsets(place, timeout=10)[1]) for place in places)
+        finally:
+            consumer.close()
+
     def committed(self, group: str, topic: str) -> int:
         """How many records a group has committed, over all partitions."""
         consumer = self._consumer("committed", group)
@@ -159,7 +171,7 @@ class Broker:
         found = []
         changelog = topics.changelog(app_id)
         for _, partition, key, value, stamp in self.read(changelog):
-            if key == CHECKPOINT_KEY and value is not None:
+            if key is not None and key.startswith(CHECKPOINT_KEY) and value is not None:
                 found.append((stamp / 1_000, partition, decode_checkpoint(value, changelog).next_offset))
         return sorted(found)
 

@@ -8,7 +8,7 @@ from promises.wording import span_text
 from promisewatch.backtest_tables import show
 from promisewatch.backtesting import Reading
 from promisewatch.comparing import Comparison, Example, PromiseComparison
-from promisewatch.console import stdout
+from promisewatch.console import a_table, stdout
 from schemas.instants import format_instant
 
 NOTHING_CHANGES = "nothing changes: both books judge every cycle alike"
@@ -73,14 +73,6 @@ def told_table(found: Comparison) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found.told:
         table.add_row(one.audience, *(f"{number:,}" for number in (one.now, one.then, one.newly, one.no_longer)))
-    return table
-
-
-def a_table(*headings: str) -> Table:
-    """A plain table that cuts nothing off."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
     return table
 
 

@@ -105,7 +105,7 @@ def shown_default(field: FieldInfo) -> str | None:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     if "shown" in extra:
         return str(extra["shown"])
-    if field.is_required() or field.default is None:
+    if field.is_required() or field.default is None or field.default == "":
         return None
     return spelled(field.default)
 

@@ -11,6 +11,7 @@ import orjson
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from schemas.errors import PromisewatchError
 
@@ -45,6 +46,14 @@ def fail(error: PromisewatchError) -> NoReturn:
 def print_json(value: Any) -> None:
     """Print one JSON document as one line."""
     print(orjson.dumps(value).decode(), flush=True)
+
+
+def a_table(*headings: str) -> Table:
+    """A plain table that cuts nothing off."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    return table
 
 
 @contextmanager

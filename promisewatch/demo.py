@@ -15,6 +15,8 @@ from schemas.exits import ExitCode
 
 BOOK = Path(__file__).parent / "demonstration" / "book.yaml"
 """The web shop of the examples. It lies here so that the wheel has it; `examples/webshop/book.yaml` is a link to it."""
+SYSTEMS_BOOK = BOOK.with_name("systems.yaml")
+"""The same promises, of which four systems tell."""
 SEED = 2026
 SPEED = 7200.0
 
@@ -24,7 +26,8 @@ def demo(
         BrokerChoice,
         typer.Option(help="auto: Apache Kafka where Java 17 and Maven are there, else embedded.", envvar="BROKER"),
     ] = BrokerChoice.AUTO,
-    book: Annotated[Path, typer.Option(help="The web shop's promise book.", show_default="its own")] = BOOK,
+    book: Annotated[Path | None, typer.Option(help="The web shop's promise book.", show_default="its own")] = None,
+    sources: Annotated[bool, typer.Option("--sources", help="Four systems, of which one falls silent.")] = False,
     seed: Annotated[int, typer.Option(help="Another seed plays another week.")] = SEED,
     speed: Annotated[float, typer.Option(min=1, help="How many times as fast as in life.")] = SPEED,
     output: OutputOption = OutputFormat.TABLE,
@@ -32,12 +35,15 @@ def demo(
     """Play a web shop's week through Kafka, a worker and a notifier, in about two minutes.
 
     Prints each broken promise as it is proved and each notification, kills the worker half-way and starts it again,
-    and compares everything published with a calculation of its own. Exit code 0 if they agree, 1 if they differ, 69
-    if no broker could be started, 75 if this machine was too slow for the clock.
+    and compares everything published with a calculation of its own. With --sources four systems tell of the orders; one
+    falls silent and comes back, and the process that reads them all is killed. Exit code 0 if they agree, 1 if they
+    differ, 69 if no broker could be started, 75 if this machine was too slow for the clock.
     """
     from rich.console import Console
 
     from promisewatch.demonstration.stage import Options, play
+    from promisewatch.demonstration.systems import write_systems_week
+    from promisewatch.demonstration.systems_stage import SystemsScene
     from promisewatch.demonstration.table import Voice, as_json
 
     # Both end the demo alike: the processes it started are ended first. (A shell's background job ignores SIGINT.)
@@ -46,7 +52,12 @@ def demo(
     console = Console(stderr=True, soft_wrap=True) if output is OutputFormat.JSON else Console(soft_wrap=True)
     voice = Voice(console)
     try:
-        report = play(Options(book, broker, seed, speed), voice)
+        if sources:
+            report = play(
+                Options(book or SYSTEMS_BOOK, broker, seed, speed), voice, scene=SystemsScene, week=write_systems_week
+            )
+        else:
+            report = play(Options(book or BOOK, broker, seed, speed), voice)
     except KeyboardInterrupt:
         stderr.print("demo interrupted; everything it started has been ended")
         raise typer.Exit(128 + signal.SIGINT) from None

@@ -1,4 +1,4 @@
-"""Sends recorded events to a topic, and markers that tell truly how far the topic is complete.
+"""Sends recorded events to the topics of their sources, and markers that tell truly how far these are complete.
 
 A recording may be in any order. It is therefore read twice: first for the earliest time in each block of lines, then
 to be sent. After a block, nothing still to come is dated before the earliest time of all later blocks, and exactly
@@ -6,10 +6,13 @@ that is what the marker says.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from heapq import heappop, heappush
 from itertools import zip_longest
 from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -44,6 +47,7 @@ class Event(NamedTuple):
     time: int | None
     key: bytes | None
     value: bytes
+    source: str
 
 
 @dataclass
@@ -73,31 +77,70 @@ def read_events(
     counts: Counts,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Event]:
-    """Every event of the recordings in their order, but those dated after `as_of`.
+    """Every event of the recordings but those dated after `as_of`: those of a source in their order, and sources merged
+    by time.
 
     What cannot be read as an event is sent too, as it is and without a key: a live topic holds such things as well,
-    and the worker's dead letters are where they belong.
+    and the dead letters of its reader are where they belong.
     """
-    done = 0
+    read: dict[Path, int] = {}
+
+    def report(path: Path, position: int) -> None:
+        read[path] = position
+        if progress is not None:
+            progress(sum(read.values()))
+
+    sources: dict[str, list[Path]] = {}
     for source, path in recordings:
-        decode = decoder.source(source).decode
-        report = None if progress is None else lambda position, start=done: progress(start + position)
-        for number, value in read_lines(path, report):
+        sources.setdefault(source, []).append(path)
+    return by_time([
+        _events_of(source, paths, decoder, as_of, counts, report) for source, paths in sources.items()
+    ])  # fmt: skip
+
+
+def by_time(streams: Sequence[Iterator[Event]]) -> Iterator[Event]:
+    """Streams as one: each in its own order, and next always the earliest of what they have next."""
+    heads: list[tuple[float, int, Event]] = []
+
+    def pull(number: int) -> None:
+        for event in streams[number]:
+            heappush(heads, (-inf if event.time is None else event.time, number, event))
+            return
+
+    for number in range(len(streams)):
+        pull(number)
+    while heads:
+        _, number, event = heappop(heads)
+        yield event
+        pull(number)
+
+
+def _events_of(
+    source: str,
+    paths: Sequence[Path],
+    decoder: Decoder,
+    as_of: int | None,
+    counts: Counts,
+    report: Callable[[Path, int], None],
+) -> Iterator[Event]:
+    for path in paths:
+        for number, value in read_lines(path, partial(report, path)):
             try:
-                decoded = decode(value)
+                facts = decoder.facts(source, value)
             except EventError as error:
                 counts.unreadable += 1
                 counts.first_unreadable = counts.first_unreadable or f"{path}:{number}: {error.message}"
-                yield Event(None, None, value)
+                yield Event(None, None, value, source)
                 continue
-            if decoded.fact is None or decoded.subject is None:
+            if not facts:
                 counts.unknown_type += 1
-                yield Event(None, None, value)
-            elif as_of is not None and decoded.fact.time > as_of:
+                yield Event(None, None, value, source)
+                continue
+            subject, fact = facts[0]
+            if as_of is not None and fact.time > as_of:
                 counts.after_as_of += 1
             else:
-                yield Event(decoded.fact.time, decoded.subject.value.encode(), value)
-        done += path.stat().st_size
+                yield Event(fact.time, subject.value.encode(), value, source)
 
 
 def in_blocks(events: Iterable[Event], span_ms: float) -> Iterator[list[Event]]:
@@ -270,13 +313,22 @@ class Topic:
 
 
 class Feeder:
-    """Sends blocks of events with the markers that go between them."""
+    """Sends blocks of events, each to the topic of its source, with the markers that go between them."""
 
-    def __init__(self, topic: Topic, planned: Plan, counts: Counts, *, markers: bool, pace: Pace | None = None) -> None:
-        self._topic = topic
+    def __init__(
+        self,
+        topics: Mapping[str, Topic],
+        planned: Plan,
+        counts: Counts,
+        *,
+        marked: Collection[str],
+        pace: Pace | None = None,
+    ) -> None:
+        """`topics` by source; those of the sources `marked` get markers."""
+        self._topics = topics
         self._plan = planned
         self._counts = counts
-        self._markers = markers
+        self._marked_topics = [topics[source] for source in marked]
         self._pace = pace
         self._marked: float = -inf
 
@@ -291,13 +343,14 @@ class Feeder:
             for event in block:
                 if event.time is not None:
                     self._await(event.time, bound)
-                self._topic.send(event)
+                self._topics[event.source].send(event)
             self._counts.sent += len(block)
             bound = complete
             self._mark(bound if self._pace is None else min(bound, self._pace.now_ms()))
         self._await(self._plan.end, bound)
         self._mark(self._plan.end)
-        self._topic.settle()
+        for topic in self._topics.values():
+            topic.settle()
 
     def _await(self, ms: int, bound: int) -> None:
         """In played time, wait for an instant and send markers on the way, never past `bound`."""
@@ -306,7 +359,8 @@ class Feeder:
                 self._mark(min(now, bound))
 
     def _mark(self, ms: int) -> None:
-        if self._markers and ms > self._marked:
-            self._topic.send_marker(ms)
+        if self._marked_topics and ms > self._marked:
+            for topic in self._marked_topics:
+                topic.send_marker(ms)
             self._marked = ms
             self._counts.markers += 1

@@ -46,27 +46,28 @@ def migrate(
     """Move what runs of a promise to another version of the book: what it waits for, and a due counted anew.
 
     Always tells first what would become of what runs now, from the worker's changelog, by the function that the workers
-    apply. Without --yes nothing is sent. With it, an order goes to every partition of the source topic, and each worker
-    acts on it where it stands in the log: once, however often it is restarted or the order is sent. A breach that has
-    been published is not taken back, and none is published before everything until now has been read.
+    apply. Without --yes nothing is sent. With it, an order goes to every partition of the topic that the workers read
+    (the source's, or the facts topic), and each worker acts on it where it stands in the log: once, however often it is
+    restarted or the order is sent. A breach that has been published is not taken back, and none is published before
+    everything until now has been read.
 
     Deploy the book first: as long as a worker lacks the version, nothing is sent (78). What cannot be moved truly stays
     under its version, and the reason is told.
 
     Exit codes: 0 told, or sent; 2 no such promise, version or changelog; 65, 66 the book cannot be used, is not there;
-    69 no broker; 78 workers have another book, the book has several sources or keys, the state cannot be read, or Kafka
-    refuses the login or a permission.
+    69 no broker; 78 workers have another book, or read one source where the book has several, the state cannot be read,
+    or Kafka refuses the login or a permission.
     """
     configure_logging("console", "warning")
     book = load_book(settings.book)
-    source = direct_source(book)
     migration = asked_for(book, promise, to, tuple(versions or ()), assume_known=assume_known)
     found = asyncio.run(
         forecast_of(settings.bootstrap_server, settings.security, settings.app_id, book, migration, examples)
     )
     sends = yes and not dry_run
     if sends and not found.unready:
-        topic = Topic(settings.bootstrap_server, source.topic, settings.security)
+        name = settings.facts_topic if found.reads_facts else direct_source(book).topic
+        topic = Topic(settings.bootstrap_server, name, settings.security)
         topic.send_control(migration_headers(migration))
         topic.settle()
     sent = sends and not found.unready

@@ -6,16 +6,19 @@ written to Kafka here, and no worker notices.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from agents.takeover import Cores, latest_seen
+from agents.takeover import BEGINNING, Cores, latest_seen
+from agents.takeover_facts import FactsCores
 from promises.detector import subject_of
+from promises.grouped import GroupedDetector
 from promises.migrating import MOVED, Fate, Migrating
 from promises.partition import CHECKPOINT_KEY, PartitionDetector
+from promises.vector import Vector
 from promises.verdicts import OPEN
 from promisewatch.direct import direct_source
 from promisewatch.topic_admin import topic_admin
@@ -24,9 +27,11 @@ from schemas.editions import SHORT_DIGITS, has_text, text_digest
 from schemas.errors import EventError, PromisewatchError, TopicsError
 from schemas.exits import ExitCode
 from schemas.facts import Subject
+from schemas.groups import FROM_NEVER, GROUPS_KEY
 from schemas.migrations import Migration
-from schemas.records import TEXTS_KEY, decode_checkpoint, decode_texts
+from schemas.records import RECORD_FORMAT, TEXTS_KEY, Checkpoint, decode_checkpoint, decode_texts
 from schemas.topics import changelog
+from schemas.vectors import VECTOR_KEY
 from streams.clock import SystemClock
 from streams.offsets import LogOffsets
 from streams.restore import restore
@@ -84,6 +89,8 @@ class Forecast:
     versions: dict[int, VersionForecast] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
     unready: dict[int, str] = field(default_factory=dict)
+    reads_facts: bool = False
+    """Whether the workers read the facts topic, so that the order has to stand there."""
 
     def add(self, subject: Subject, fate: Fate, examples_max: int) -> None:
         """Count what became of one running promise, and keep the first few of each kind to show."""
@@ -133,14 +140,14 @@ async def forecast_of(
             raise TopicsError(
                 f"there is no changelog {topic} on {address}; expected the --app-id of a worker", ExitCode.USAGE
             )  # fmt: skip
-        result, cores = Forecast(migration, found.partitions), Cores(book)
+        result, state = Forecast(migration, found.partitions), State(book, migration)
         offsets = LogOffsets(client)
         await offsets.start()
         try:
             for partition in range(found.partitions):
                 with _store() as store:
                     await restore(client, offsets, store, topic, {partition})
-                    _add_partition(result, cores, book, store, f"{topic}/{partition}", partition, examples_max)
+                    add_partition(result, state, store, f"{topic}/{partition}", partition, examples_max)
         finally:
             await offsets.stop()
     return result
@@ -157,31 +164,78 @@ def _store() -> Iterator[PartitionStore]:
                 store.drop(partition)
 
 
-def _add_partition(
-    result: Forecast, cores: Cores, book: Book, store: PartitionStore, where: str, partition: int, examples_max: int
+class OpenedPartition(NamedTuple):
+    """One partition whose state is at hand: every subject, and what the migration does to it."""
+
+    fates: Iterator[tuple[bytes, list[Fate]]]
+    forget: Callable[[], object]
+
+
+class State:
+    """What a worker's partitions are read with: those of direct mode, or of facts mode."""
+
+    def __init__(self, book: Book, migration: Migration) -> None:
+        """Read what a worker with `book` has stored."""
+        self.book = book
+        self.migration = migration
+        self._cores: Cores | None = None
+        self._facts_cores = FactsCores(book)
+
+    def open(self, store: PartitionStore, where: str, partition: int) -> OpenedPartition:
+        """A partition that was worked. Raises EventError if the book lacks what is meant, StateError as a worker."""
+        read, now = store.reader(partition), SystemClock().now_ms()
+        if read(GROUPS_KEY) is not None:
+            return self._open_facts(store, where, partition)
+        book, stored, texts = self.book, read(CHECKPOINT_KEY), read(TEXTS_KEY)
+        assert stored is not None, "only what was worked is opened"
+        source = direct_source(book)
+        if self._cores is None:
+            self._cores = Cores(book)
+        compiled = self._cores.of(texts, where, latest_seen(now, book))
+        core = PartitionDetector(compiled.detector, read, decode_checkpoint(stored, where), partition=partition)
+        core.rebuild(store.scan(partition))
+        if source.frontier == "clock":  # an idle worker's frontier goes on without being stored
+            core.advance_to(max(core.frontier, now - source.settle_ms))
+        migrating = Migrating(compiled.detector, self.migration)
+        return OpenedPartition(((one, core.migrate(one, migrating)) for one in core.subjects()), core.take)
+
+    def _open_facts(self, store: PartitionStore, where: str, partition: int) -> OpenedPartition:
+        read, book = store.reader(partition), self.book
+        texts, groups = read(TEXTS_KEY), read(GROUPS_KEY)
+        known = None if texts is None else decode_texts(texts, where)
+        made = self._facts_cores.of(known, groups, where, FROM_NEVER)
+        new = Checkpoint(RECORD_FORMAT, (), BEGINNING, b"", 0, BEGINNING, 0, {}, book.digest)
+        core = GroupedDetector.open(
+            made.cores, read, lambda prefix: store.scan(partition, prefix), new, partition=partition
+        )  # fmt: skip
+        core.advance(Vector(book.digest, read(VECTOR_KEY), where))
+        migrating = core.migrating(self.migration)
+        return OpenedPartition(((one, core.migrate(one, migrating)) for one in core.subjects()), core.take)
+
+
+def add_partition(
+    result: Forecast, state: State, store: PartitionStore, where: str, partition: int, examples_max: int
 ) -> None:
     """Apply the migration to one partition whose state is at hand."""
-    migration, read = result.migration, store.reader(partition)
-    stored, texts = read(CHECKPOINT_KEY), read(TEXTS_KEY)
-    if stored is None:
+    read, book = store.reader(partition), state.book
+    texts, reads_facts = read(TEXTS_KEY), read(GROUPS_KEY) is not None
+    if read(CHECKPOINT_KEY) is None and not reads_facts:
         result.unready[partition] = "no worker has opened it yet"
         return
-    checkpoint = decode_checkpoint(stored, where)
-    target = target_of(book, migration.promise, migration.to)
-    if texts is None or not has_text(decode_texts(texts, where), book, target, where):
-        result.unready[partition] = f"its worker has book {checkpoint.book[:SHORT_DIGITS]}"
-    compiled = cores.of(texts, where, latest_seen(SystemClock().now_ms(), book))
-    core = PartitionDetector(compiled.detector, read, checkpoint, partition=partition)
-    core.rebuild(store.scan(partition))
-    source = direct_source(book)
-    if source.frontier == "clock":  # an idle worker's frontier goes on without being stored
-        core.advance_to(max(core.frontier, SystemClock().now_ms() - source.settle_ms))
+    result.reads_facts |= reads_facts
+    known = None if texts is None else decode_texts(texts, where)
+    target = target_of(book, result.migration.promise, result.migration.to)
+    if known is None or not has_text(known, book, target, where):
+        theirs = "an earlier version of promisewatch" if known is None else f"book {known.book[:SHORT_DIGITS]}"
+        result.unready[partition] = f"its worker has {theirs}"
+    elif any((one.promise, one.version, one.since) == (target.id, target.version, FROM_NEVER) for one in known.texts):
+        result.unready[partition] = "not every source is mapped with the book yet"
     try:
-        migrating = Migrating(compiled.detector, migration)
+        opened = state.open(store, where, partition)
     except EventError as error:  # the order was made from this very book
         raise AssertionError(error.message) from error
-    for done, stored_as in enumerate(core.subjects()):
-        for fate in core.migrate(stored_as, migrating):
+    for done, (stored_as, fates) in enumerate(opened.fates):
+        for fate in fates:
             result.add(subject_of(stored_as), fate, examples_max)
         if done % TAKE_EVERY == 0:
-            core.take()
+            opened.forget()

@@ -21,12 +21,13 @@ _PATTERNS = {
     r"^\d\d:\d\d-\d\d:\d\d$": "hours",
     r"^\d{4}-\d\d-\d\d$": "date",
     r"^[A-Za-z0-9._-]{1,249}$": "topic",
+    r"^([1-9]\d?|100)%$": "share",
 }
 _SECTIONS = {
     "SourceSpelling": "source", "DefaultsSpelling": "defaults", "CalendarSpelling": "calendar",
     "PromiseSpelling": "promise", "MatchSpelling": "match", "WhenSpelling": "when", "DueSpelling": "due",
     "ExpectSpelling": "expect", "ForbidSpelling": "forbid", "PauseSpelling": "pause",
-    "RepromiseSpelling": "repromise", "BreachSpelling": "breach",
+    "RepromiseSpelling": "repromise", "BreachSpelling": "breach", "DoubtSpelling": "doubt",
 }  # fmt: skip
 
 

@@ -12,13 +12,13 @@ from promises.accounts import Gathered, Refusal, Story, clans_of, gather, publis
 from promises.calendars import Calendars
 from promises.detector import Detector
 from promises.listening import Lived, Step
-from promises.telling import expected
+from promises.standing_words import awaited, verdict_text
 from promises.terms import ALWAYS
-from promises.verdicts import BREACHED, OPEN
+from promises.verdicts import OPEN
 from promises.wording import moment_text
 from promisewatch.recordings import Recording, read_lines
-from promisewatch.retelling_steps import refusal_text, steps_of, verdict_text
-from schemas.book_model import Book, Expect, Forbid
+from promisewatch.retelling_steps import refusal_text, steps_of
+from schemas.book_model import Book
 from schemas.decoding import Decoder
 from schemas.errors import EventError, PromisewatchError
 from schemas.exits import ExitCode
@@ -294,7 +294,7 @@ class _Teller:
             paused_since=_instant(lived.paused_since),
             fulfilled_at=_instant(found.fulfilled_at),
             breached_at=_instant(found.breached_at),
-            awaited=_awaited(lived) if found.status in (OPEN, BREACHED) else None,
+            awaited=awaited(lived),
             proved_from=format_instant(proved) if is_open else None,
             warnings=tuple(
                 {"warn": text, "at": format_instant(instant)} for text, instant in warnings if instant >= self.frontier
@@ -308,16 +308,6 @@ class _Teller:
         text, details = steps_of(lived, step, self.calendars)
         event = None if step.fact is None else event_of(step.fact)
         return StepTold(format_instant(step.at), step.kind, event, format_instant(step.due), text, tuple(details))
-
-
-def _awaited(lived: Lived) -> str | None:
-    course, goal = lived.course, lived.course.terms.goal
-    if lived.standing.status == BREACHED and isinstance(goal, Forbid):
-        return None
-    what = expected(course.terms, course.opening)
-    if isinstance(goal, Expect | Forbid) and goal.count > 1:
-        return f"{what} ({course.taken} so far)"
-    return what
 
 
 def _said(one: Publication) -> dict[str, Any]:

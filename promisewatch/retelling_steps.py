@@ -1,17 +1,14 @@
 """The steps of an account in words: what happened to a cycle, by which event, and how its due came about."""
 
-import msgspec
-
 from promises.accounts import Refusal
 from promises.calendars import Calendars
 from promises.courses import Course
 from promises.dues import compute_due, due_from
-from promises.listening import ENDINGS, Lived, Step
-from promises.telling import expected
-from promises.verdicts import BREACHED, KEPT, LATE, RELEASED
-from promises.wording import moment_text, span_text
+from promises.listening import Lived, Step
+from promises.standing_words import local_text, values_of
+from promises.wording import span_text
 from promisewatch.matches import opening_text
-from schemas.book_model import DueField, DuePlus, DueWithin, Expect, Forbid, Holds, Leave
+from schemas.book_model import DueField, DuePlus, DueWithin, Expect, Forbid
 from schemas.errors import EventError
 from schemas.facts import Fact
 
@@ -54,7 +51,7 @@ def steps_of(lived: Lived, step: Step, calendars: Calendars) -> tuple[str, list[
     """One step as a sentence, and how the due came about if the step set it."""
     course = lived.course
     event = "" if step.fact is None else f"{step.fact.type} {step.fact.id}"
-    due = f"due {_moment(course, step.due)}"
+    due = f"due {local_text(course, step.due)}"
     if step.kind == "opened":
         opened = f"{event} opens it" if lived.cause is None else f"the breach of {lived.cause} opens it"
         return f"{opened}: {due}", _due_steps(course, course.opening, calendars)
@@ -62,20 +59,20 @@ def steps_of(lived: Lived, step: Step, calendars: Calendars) -> tuple[str, list[
         return f"{event} joins it: {due}", _due_steps(course, step.fact, calendars)
     if step.kind == "moved" and step.fact is not None:
         return f"{event} promises again: {due}", _moved_steps(course, step.fact, calendars)
-    details = _values(lived) if step.kind in ("agreed", "agreed_late") else []
+    details = values_of(lived) if step.kind in ("agreed", "agreed_late") else []
     return _pause_text(course, step, event) or _other_text(course, step, event), details
 
 
 def _pause_text(course: Course, step: Step, event: str) -> str | None:
     pause = course.terms.promise.pause
     if step.kind == "paused" and pause is not None:
-        until = _moment(course, step.at + pause.max_ms)
+        until = local_text(course, step.at + pause.max_ms)
         return f"{event} pauses it: no due while that lasts, until {until} at most"
     if step.kind in ("resumed", "pause_ran_out") and step.since is not None:
         by = f"{event} ends the pause" if step.kind == "resumed" else "the pause ends by itself, having lasted its max"
         return (
-            f"{by}, which had lasted {span_text(step.at - step.since)} since {_moment(course, step.since)}: "
-            f"counted as {_counted_as(course)}, due {_moment(course, step.due)}"
+            f"{by}, which had lasted {span_text(step.at - step.since)} since {local_text(course, step.since)}: "
+            f"counted as {_counted_as(course)}, due {local_text(course, step.due)}"
         )
     return None
 
@@ -98,84 +95,6 @@ def _other_text(course: Course, step: Step, event: str) -> str:
         "moved_before_itself": f"{event} promises it for a time that had passed: released",
         "forbidden": f"{event} is what was forbidden{of}",
     }[step.kind]
-
-
-def verdict_text(lived: Lived) -> str:
-    """How a cycle stands and why, as a sentence."""
-    course, found = lived.course, lived.standing
-    by = next((step.fact for step in reversed(lived.steps) if step.kind in ENDINGS), None)
-    named = "" if by is None else f"{by.type} {by.id}"
-    due = f"{_moment(course, course.due)} ({course.terms.civil.name})"
-    if found.status == RELEASED:
-        return f"released by {named}"
-    if found.status == KEPT:
-        return _kept_text(course, found.fulfilled_at, named, due)
-    if found.status in (BREACHED, LATE):
-        return _broken_text(lived, named, due)
-    return _open_text(lived, due)
-
-
-def _broken_text(lived: Lived, named: str, due: str) -> str:
-    course, fulfilled_at = lived.course, lived.standing.fulfilled_at
-    what = expected(course.terms, course.opening)
-    if fulfilled_at is not None:
-        by = "" if isinstance(course.terms.goal, Holds) else f" by {named}"
-        late = span_text(fulfilled_at - course.due)
-        return f"fulfilled {late} late{by}, {_moment(course, fulfilled_at)}; it was due {due}"
-    if course.forbidden_at is not None:
-        return f"broken by {named}, {_moment(course, course.forbidden_at)}: {what} was promised until {due}"
-    return f"broken: due {due}, and by then {_missing(lived, what)}"
-
-
-def _open_text(lived: Lived, due: str) -> str:
-    course = lived.course
-    what = expected(course.terms, course.opening)
-    if lived.paused_since is not None and lived.runs_out_at is not None:
-        since, until = _moment(course, lived.paused_since), _moment(course, lived.runs_out_at)
-        return f"open: it stands still since {since}, until {until} at most; then due {due}"
-    if isinstance(course.terms.goal, Forbid):
-        seen = "" if course.forbidden_at is None else ", though that has come: it is not yet proved"
-        return f"open: {what} until {due}{seen}"
-    return f"open: due {due}, so far {_missing(lived, what)}"
-
-
-def _kept_text(course: Course, fulfilled_at: int | None, named: str, due: str) -> str:
-    goal = course.terms.goal
-    if isinstance(goal, Forbid):
-        if course.until_at is not None:
-            return f"kept: {named} came before anything forbidden, {_moment(course, course.until_at)}"
-        return f"kept: nothing forbidden came until {due}"
-    assert fulfilled_at is not None, "what is kept was fulfilled at some time"
-    by = ": the values agreed" if isinstance(goal, Holds) else f" by {named}"
-    return f"kept{by}, {_moment(course, fulfilled_at)}; it was due {due}"
-
-
-def _missing(lived: Lived, what: str) -> str:
-    course, goal = lived.course, lived.course.terms.goal
-    if isinstance(goal, Leave):
-        return f"{goal.field} is still {course.opening.data.get(goal.field)}"
-    if isinstance(goal, Holds):
-        return f"{what} does not hold ({', '.join(_values(lived)) or 'nothing is known of them'})"
-    if isinstance(goal, Expect) and goal.count > 1:
-        return f"{course.taken} of {what}"
-    return f"no {what}"
-
-
-def _values(lived: Lived) -> list[str]:
-    """What the aliases of `holds` stand for: `p.cents = 100 of payment.charged p`; only what the condition looks at."""
-    goal = lived.course.terms.goal
-    if not isinstance(goal, Holds):
-        return []
-    found = []
-    for alias, event in goal.aliases:
-        fact = lived.values.get(alias)
-        for path in sorted(goal.condition.fields.get(alias, ())):
-            if fact is None or path not in fact.data:
-                found.append(f"no {alias}.{path} of {event}")
-            else:
-                value = msgspec.json.encode(fact.data[path]).decode()
-                found.append(f"{alias}.{path} = {value} of {event} {fact.id}")
-    return found
 
 
 def _due_steps(course: Course, opening: Fact, calendars: Calendars) -> list[str]:
@@ -204,7 +123,3 @@ def _counted_as(course: Course) -> str:
         return "time by the clock on the wall"
     assert isinstance(due, DueWithin | DueField), "there are three kinds of due"
     return "elapsed time"
-
-
-def _moment(course: Course, instant: int) -> str:
-    return moment_text(course.terms.civil, instant)

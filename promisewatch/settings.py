@@ -11,6 +11,7 @@ Adding a setting is adding a field here: flag, variable, `promisewatch config` a
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from promisewatch.configuring import PREFIX, SecretFiles
 from promisewatch.console import OutputFormat
 from schemas.instants import parse_duration, parse_instant
+from schemas.topics import FACTS
 from streams.clock import parse_clock
 from streams.security import KafkaSecurity, SaslMechanism, SecurityProtocol
 
@@ -27,6 +29,14 @@ class StoreKind(StrEnum):
 
     ROCKSDB = "rocksdb"
     MEMORY = "memory"
+
+
+class InputKind(StrEnum):
+    """What a worker reads."""
+
+    AUTO = "auto"
+    DIRECT = "direct"
+    FACTS = "facts"
 
 
 class LogFormat(StrEnum):
@@ -71,12 +81,56 @@ def _port(text: str) -> str:
     raise ValueError(f"found {text!r}, expected a port number, 'auto' or 'off'")
 
 
+def _tokens(secret: SecretStr) -> SecretStr:
+    """Refuse what could be guessed, and what no header can carry. Says nothing about the token."""
+    found = split_tokens(secret)
+    if not found or any(len(token) < TOKEN_LENGTH_MIN for token in found):
+        raise ValueError(f"expected a token of {TOKEN_LENGTH_MIN} characters or more")
+    if any(not token.isascii() or not token.isprintable() for token in found):
+        raise ValueError("expected a token of ASCII letters, digits and punctuation")
+    return secret
+
+
+def split_tokens(secret: SecretStr | None) -> list[str]:
+    """Tokens that are separated by white space."""
+    return [] if secret is None else secret.get_secret_value().split()
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"found {text!r}, expected a URL such as http://10.0.0.7:6066")
+    return text
+
+
+def _urls(text: str) -> str:
+    for url in text.split(","):
+        _url(url.strip())
+    return text
+
+
+TOKEN_LENGTH_MIN = 16
+"""Characters of a token, below which it could be guessed."""
+
+INPUT = (
+    "Read the source itself (direct: one source, one key), or the facts that ingest makes of all sources; auto: "
+    "directly where the book allows it."
+)
+FACTS_TOPIC = "Topic that ingest puts facts on."
+
 DurationMs = Annotated[int, BeforeValidator(_duration_ms)]
 """Milliseconds, written as 90m, 12h, 7d."""
 InstantMs = Annotated[int, BeforeValidator(_instant_ms)]
 """UTC milliseconds, written as an RFC 3339 instant."""
 Clock = Annotated[str, AfterValidator(_clock)]
 Port = Annotated[str, AfterValidator(_port)]
+HttpUrl = Annotated[str, AfterValidator(_url)]
+HttpUrls = Annotated[str, AfterValidator(_urls)]
+Tokens = Annotated[SecretStr, AfterValidator(_tokens)]
 
 
 class Settings(BaseSettings):
@@ -153,19 +207,12 @@ class KafkaSettings(Settings):
         )
 
 
-class MemberSettings(KafkaSettings):
-    """What the two long-running processes, worker and notifier, have in common."""
+class ProcessSettings(KafkaSettings):
+    """What the long-running processes, ingest, worker and notifier, have in common."""
 
     app_id: str = Field(min_length=1, description="Consumer group and prefix of the changelog topic.")
-    state_dir: Path = Field(description="Folder of the local state, one a process.")
-    store: StoreKind = Field(StoreKind.ROCKSDB, description="Local state on disk or in memory only.")
     clock: Clock = Field(
         "system", description="'system', or 'scaled:<real ms>:<simulated ms>:<factor>' for demonstrations."
-    )
-    transactions: bool = Field(
-        True,
-        description="Write exactly once. Without: for brokers that have no transactions; a crash can publish an event "
-        "twice.",
     )
     instance_id: str | None = Field(
         None, description="Static group membership: a restart under one id has its partitions back at once."
@@ -194,15 +241,59 @@ class MemberSettings(KafkaSettings):
     log_level: LogLevel = Field(LogLevel.INFO, description="The least important log line that is written.")
 
 
+class MemberSettings(ProcessSettings):
+    """What the processes that keep state, worker and notifier, have in common besides."""
+
+    state_dir: Path = Field(description="Folder of the local state, one a process.")
+    store: StoreKind = Field(StoreKind.ROCKSDB, description="Local state on disk or in memory only.")
+    transactions: bool = Field(
+        True,
+        description="Write exactly once. Without: for brokers that have no transactions; a crash can publish an event "
+        "twice.",
+    )
+
+
+class IngestSettings(ProcessSettings):
+    """Settings of `promisewatch ingest`."""
+
+    book: Path = Field(description="Promise book (YAML).")
+    app_id: str = Field(
+        "promisewatch-ingest", min_length=1, description="Consumer group and prefix of the changelog topic."
+    )
+    facts_topic: str = Field(FACTS, min_length=1, description=FACTS_TOPIC)
+    marker_interval: float = Field(
+        0.5, ge=0.05, le=60.0, description="Seconds between two vectors, which say how far the sources are complete."
+    )
+
+
 class WorkerSettings(MemberSettings):
     """Settings of `promisewatch worker`."""
 
     book: Path = Field(description="Promise book (YAML).")
     app_id: str = Field("promisewatch", min_length=1, description="Consumer group and prefix of the changelog topic.")
     state_dir: Path = Field(Path("state"), description="Folder of the local state, one a process.")
+    input: InputKind = Field(InputKind.AUTO, description=INPUT)
+    facts_topic: str = Field(FACTS, min_length=1, description=FACTS_TOPIC)
     since: InstantMs | None = Field(
         None, description="RFC 3339 instant before which nothing opens (default: what the log can prove)."
     )
+    subject_token: Tokens | None = Field(
+        None,
+        description="Token of 16 characters or more that `promisewatch subject` has to show; several, separated by "
+        "white space, are all accepted, so that tokens can be changed. Without one, the worker answers its own machine "
+        "only.",
+    )
+    advertised_url: HttpUrl | None = Field(
+        None,
+        description="Where `promisewatch subject` reaches this worker, http or https, if it is not the address of "
+        "--http-host and --http-port: behind a proxy, say.",
+        json_schema_extra={"metavar": "URL"},
+    )
+
+    @property
+    def subject_tokens(self) -> list[str]:
+        """The tokens, each by itself."""
+        return split_tokens(self.subject_token)
 
 
 class NotifierSettings(MemberSettings):
@@ -274,6 +365,7 @@ class MigrateSettings(KafkaSettings):
     app_id: str = Field(
         "promisewatch", min_length=1, description="Application id of the worker, which names its changelog."
     )
+    facts_topic: str = Field(FACTS, min_length=1, description=FACTS_TOPIC)
     output: OutputFormat = Field(OutputFormat.TABLE, description="Print for people (table) or for programs (json).")
 
 
@@ -287,8 +379,19 @@ class TopicsSettings(KafkaSettings):
     notifier_app_id: str = Field(
         "promisewatch-notifier", min_length=1, description="Application id of the notifier, which names its changelog."
     )
+    input: InputKind = Field(InputKind.AUTO, description=INPUT)
+    facts_topic: str = Field(FACTS, min_length=1, description=FACTS_TOPIC)
+    ingest_app_id: str = Field(
+        "promisewatch-ingest", min_length=1, description="Application id of the ingest, which names its changelog."
+    )
     partitions: int | None = Field(
-        None, ge=1, description="Partitions of the source topic, which `create` then makes if it is absent."
+        None, ge=1, description="Partitions of the source topics, which `create` then makes where they are absent."
+    )
+    facts_partitions: int | None = Field(
+        None,
+        ge=1,
+        description="Partitions of the facts topic, and with that of what workers write (default: as many as it has, "
+        "else as the source topic that has most).",
     )
     replication_factor: int | None = Field(
         None, ge=1, description="Replicas of each topic (create: default 1; check and mend: default any)."
@@ -303,10 +406,56 @@ class StatusSettings(KafkaSettings):
     app_id: str = Field(
         "promisewatch", min_length=1, description="Application id of the worker: its group, and its changelog's prefix."
     )
+    input: InputKind = Field(InputKind.AUTO, description=INPUT)
+    facts_topic: str = Field(FACTS, min_length=1, description=FACTS_TOPIC)
+    ingest_app_id: str = Field(
+        "promisewatch-ingest", min_length=1, description="Application id of the ingest: its consumer group."
+    )
     clock: Clock = Field(
         "system", description="'system', or 'scaled:<real ms>:<simulated ms>:<factor>' as the worker has it."
     )
     output: OutputFormat = Field(OutputFormat.TABLE, description="Print for people (table) or for programs (json).")
+
+
+class SubjectSettings(KafkaSettings):
+    """Settings of `promisewatch subject`."""
+
+    bootstrap_server: str = Field(
+        "",
+        description="Kafka broker to connect to, to find the worker by its group; several are separated by commas. Not "
+        "needed with --worker.",
+        json_schema_extra={"metavar": "HOST:PORT"},
+    )
+    book: Path = Field(description="Promise book (YAML), as the workers have it.")
+    app_id: str = Field("promisewatch", min_length=1, description="Application id of the worker: its group.")
+    input: InputKind = Field(InputKind.AUTO, description=INPUT)
+    facts_topic: str = Field(FACTS, min_length=1, description=FACTS_TOPIC)
+    key: str | None = Field(None, description="What ID is the value of (default: the book's only key).")
+    worker: HttpUrls | None = Field(
+        None,
+        description="Where a worker is asked, instead of looking it up in its group; several, separated by commas, are "
+        "asked until one has the subject.",
+        json_schema_extra={"metavar": "URL"},
+    )
+    worker_ca_file: Path | None = Field(
+        None,
+        description="Certificates (PEM) that vouch for a worker's where it is asked by https; default: the system's.",
+    )
+    subject_token: Tokens | None = Field(None, description="Token that the workers ask for; of several, the first.")
+    answer_timeout: float = Field(
+        15.0, ge=1.0, le=300.0, description="Seconds to go on asking: handing out partitions anew takes a while."
+    )
+    output: OutputFormat = Field(OutputFormat.TABLE, description="Print for people (table) or for programs (json).")
+
+    @property
+    def token(self) -> str | None:
+        """The one to show."""
+        return next(iter(split_tokens(self.subject_token)), None)
+
+    @property
+    def workers(self) -> list[str]:
+        """Every worker to be asked, in order; none: the group knows."""
+        return [] if self.worker is None else [url.strip() for url in self.worker.split(",")]
 
 
 class FeedSettings(KafkaSettings):
@@ -324,10 +473,12 @@ class FeedSettings(KafkaSettings):
 
 
 PROCESSES: dict[str, type[Settings]] = {
+    "ingest": IngestSettings,
     "worker": WorkerSettings,
     "notifier": NotifierSettings,
     "topics": TopicsSettings,
     "status": StatusSettings,
+    "subject": SubjectSettings,
     "feed": FeedSettings,
     "redrive": RedriveSettings,
     "migrate": MigrateSettings,

@@ -12,8 +12,12 @@ from rich.text import Text
 
 from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json, stdout
+from promisewatch.direct import reads_facts
 from promisewatch.settings import StatusSettings
 from promisewatch.status_reading import Observer
+from promisewatch.status_sources import SourcesStatus
+from promisewatch.status_sources_reading import SourcesObserver
+from promisewatch.status_sources_tables import rendered_sources, sources_json
 from promisewatch.status_tables import rendered, status_json
 from promisewatch.statuses import Status
 from schemas.book import load_book
@@ -39,8 +43,9 @@ def status(
     """Show how far a detector is, and what holds it up: asked from Kafka, whether workers run or not.
 
     For each partition of the source: end, processed offset, lag, up to when its events are known to be complete, what
-    that waits for and which worker has it; and the last breach and the dead letters. Give it the settings of the
-    worker. It reads only: it joins no group and writes nothing.
+    that waits for and which worker has it; and the last breach and the dead letters. Where an ingest reads several
+    sources: the same of each source and of the facts, which sources are in doubt since when, and which promises wait
+    for them. Give it the settings of the worker. It reads only: it joins no group and writes nothing.
 
     Exit codes: 0 shown, also after Ctrl-C; 1 topics are missing, or their partitions differ; 65, 66 the book is wrong
     or absent; 69 no broker; 78 a setting is wrong, Kafka refuses the login or a permission, or the stored state is of
@@ -58,15 +63,25 @@ def status(
             raise typer.Exit(ExitCode.OK) from None
     found = asyncio.run(looked(settings, book, count_promises=promises))
     if settings.output is OutputFormat.JSON:
-        print_json(status_json(found))
+        print_json(sources_json(found) if isinstance(found, SourcesStatus) else status_json(found))
     else:
-        screen().print(rendered(found), crop=False)
+        screen().print(shown(found), crop=False)
     raise typer.Exit(found.code)
 
 
-async def looked(settings: StatusSettings, book: Book, *, count_promises: bool) -> Status:
+def observer_of(settings: StatusSettings, book: Book) -> Observer | SourcesObserver:
+    """What looks at the application that works this book. Raises SettingsError for a book that cannot be worked so."""
+    return (SourcesObserver if reads_facts(book, settings.input) else Observer)(settings, book)
+
+
+def shown(status: Status | SourcesStatus) -> RenderableType:
+    """A look as people see it."""
+    return rendered_sources(status) if isinstance(status, SourcesStatus) else rendered(status)
+
+
+async def looked(settings: StatusSettings, book: Book, *, count_promises: bool) -> Status | SourcesStatus:
     """One look."""
-    async with Observer(settings, book).connected() as observer:
+    async with observer_of(settings, book).connected() as observer:
         return await observer.look(count_promises=count_promises)
 
 
@@ -80,16 +95,16 @@ async def watched(settings: StatusSettings, book: Book) -> None:
     with live or nullcontext():
         while True:
             try:
-                async with Observer(settings, book).connected() as observer:
+                async with observer_of(settings, book).connected() as observer:
                     while True:
                         last = await observer.look()
-                        put(live, rendered(last))
+                        put(live, shown(last))
                         await asyncio.sleep(REFRESH_S)
             except BrokerUnavailable as error:
                 if last is None:
                     raise
                 since = f"{error}; waiting, and this is from {format_instant(last.at)}:"
-                put(live, Lines(Text(since, "red"), Text(), rendered(last)))
+                put(live, Lines(Text(since, "red"), Text(), shown(last)))
                 await asyncio.sleep(REFRESH_S)
 
 

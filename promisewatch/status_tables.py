@@ -1,5 +1,6 @@
 """How `promisewatch status` shows what was found, for people and for programs."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Group as Lines
@@ -7,10 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from promises.wording import span_text
-from promisewatch.statuses import DeadLetters, Hold, LastBreach, PartitionStatus, Status
+from promisewatch.console import a_table
+from promisewatch.statuses import DeadLetters, Hold, LastBreach, Log, PartitionStatus, Running, Status
 from schemas.editions import SHORT_DIGITS
 from schemas.instants import format_duration, format_instant
-from streams.observing import Member
+from schemas.vectors import Hold as Doubt
+from streams.observing import Group, Member
 
 UNKNOWN = "-"
 WAITS_FOR = {
@@ -22,11 +25,21 @@ WAITS_FOR = {
     Hold.UNTOLD: "the clock, if a worker has it",
     Hold.NO_CHECKPOINT: "a first checkpoint: no worker has opened it yet",
     Hold.RECREATED: "a person: the topic was made again, it ends before what was processed",
-    Hold.EXPIRED: "a person: records expired unread, it begins at offset {beginning}",
+    Hold.EXPIRED: "what comes next: records expired unread, it begins at offset {beginning}",
+    Hold.DOUBT: "the end of doubt about the source",
+    Hold.UNREAD: "an ingest: none has said anything of it",
+    Hold.OTHER_BOOK: "this book: it is worked with another",
 }
+DOUBTS = {
+    "silent": "nothing has come from it for longer than its heartbeat",
+    "dead_letters": "too many of its events cannot be used",
+    "late": "too many of its events are dated before what it had been complete to",
+}
+"""What the reasons for doubt mean."""
 COLOURS = {
     Hold.CLOCK: "green", Hold.MARKER: "green", Hold.LAG: "yellow", Hold.UNTOLD: "yellow", Hold.NO_CHECKPOINT: "yellow",
-    Hold.TRANSACTION: "yellow", Hold.NO_OWNER: "red", Hold.RECREATED: "red", Hold.EXPIRED: "red",
+    Hold.TRANSACTION: "yellow", Hold.NO_OWNER: "red", Hold.RECREATED: "red", Hold.EXPIRED: "red", Hold.DOUBT: "red",
+    Hold.UNREAD: "red", Hold.OTHER_BOOK: "red",
 }  # fmt: skip
 
 
@@ -37,13 +50,15 @@ def rendered(status: Status) -> Lines:
               for topic in status.missing]  # fmt: skip
     parts += [Text(f"{each}, expected {len(status.partitions)} as the source topic", "red")
               for each in status.differing]  # fmt: skip
+    doubts = earliest(each.doubt for each in status.partitions)
+    parts += [Text(doubt_text(status.source.name, *doubt, "every promise"), "red") for doubt in doubts.items()]
     parts += [Text(note, "yellow") for note in status.notes]
     if status.group is not None and status.group.members:
         parts += [Text(), member_table(status)]
     if status.partitions:
         parts += [Text(), partition_table(status)]
     if any(each.running is not None for each in status.partitions):
-        parts += [Text(), running_table(status)]
+        parts += [Text(), running_table([each.running for each in status.partitions])]
     return Lines(*parts)
 
 
@@ -69,11 +84,13 @@ def head(status: Status) -> list[str]:
 
 def group_text(status: Status) -> str:
     """The consumer group in one line."""
-    group = status.group
-    if group is None:
-        return "consumer group: not told"
-    members = plural(len(group.members), "member") if group.members else "no members: no worker runs"
-    return f"consumer group {status.app_id}: {group.state}, {members}"
+    return "consumer group: not told" if status.group is None else members_text(status.app_id, status.group, "worker")
+
+
+def members_text(app_id: str, group: Group, what: str) -> str:
+    """A consumer group and how many `what` are in it."""
+    members = plural(len(group.members), "member") if group.members else f"no members: no {what} runs"
+    return f"consumer group {app_id}: {group.state}, {members}"
 
 
 def plural(count: int, what: str) -> str:
@@ -149,8 +166,34 @@ def cells(each: PartitionStatus, now_ms: int) -> list[str]:
 
 def waits_text(each: PartitionStatus) -> str:
     """What the frontier waits for; the source partition is named where it is not all of them alike."""
-    words = WAITS_FOR[each.hold].format(readable=each.log.readable, beginning=each.log.beginning)
-    return f"{each.source_partition}: {words}"
+    return f"{each.source_partition}: {hold_words(each.hold, each.log, each.doubt)}"
+
+
+def hold_words(hold: Hold, log: Log, doubt: Doubt | None = None) -> str:
+    """What a partition with these offsets waits for; of doubt, its reason and since when."""
+    words = WAITS_FOR[hold].format(readable=log.readable, beginning=log.beginning)
+    if hold is not Hold.DOUBT or doubt is None:
+        return words
+    return f"{words}: {doubt.reason} since {format_instant(doubt.since)}"
+
+
+def doubt_text(source: str, reason: str, since: int, held: str) -> str:
+    """Why a source is in doubt since an instant, and what that holds."""
+    why = DOUBTS.get(reason, reason)
+    return f"source {source} is in doubt ({reason}) since {format_instant(since)}: {why}; it holds {held}"
+
+
+def earliest(doubts: Iterable[Doubt | None]) -> dict[str, int]:
+    """The reasons for doubt about a source's partitions, each with the first instant (UTC ms)."""
+    found: dict[str, int] = {}
+    for doubt in doubts:
+        if doubt is not None:
+            found[doubt.reason] = min(doubt.since, found.get(doubt.reason, doubt.since))
+    return found
+
+
+def doubt_json(doubt: Doubt | None) -> dict[str, Any] | None:
+    return None if doubt is None else {"reason": doubt.reason, "since": format_instant(doubt.since)}
 
 
 def number(found: int | None) -> str:
@@ -158,11 +201,11 @@ def number(found: int | None) -> str:
     return UNKNOWN if found is None else f"{found:,}"
 
 
-def running_table(status: Status) -> Table:
+def running_table(partitions: Iterable[Running | None]) -> Table:
     """A row a promise: how many are running, in all partitions that could be counted."""
     table = a_table("running promises")
     table.add_column("count", justify="right", no_wrap=True)
-    counted = [each.running for each in status.partitions if each.running is not None]
+    counted = [running for running in partitions if running is not None]
     names = sorted({name for each in counted for name in each.promises})
     for name in names:
         table.add_row(name, f"{sum(each.promises.get(name, 0) for each in counted):,}")
@@ -170,17 +213,9 @@ def running_table(status: Status) -> Table:
     return table
 
 
-def a_table(*headings: str) -> Table:
-    """A plain table that cuts nothing off."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
-    return table
-
-
 def status_json(status: Status) -> dict[str, Any]:
     """One document for programs. Instants are RFC 3339, spans milliseconds."""
-    group, source = status.group, status.source
+    source = status.source
     return {
         "ok": status.code == 0,
         "at": format_instant(status.at),
@@ -193,7 +228,7 @@ def status_json(status: Status) -> dict[str, Any]:
             "frontier": source.frontier,
             "settle_ms": source.settle_ms,
         },
-        "group": None if group is None else {"state": group.state, "members": list(map(member_json, group.members))},
+        "group": group_json(status.group),
         "missing": status.missing,
         "differing": status.differing,
         "notes": status.notes,
@@ -207,7 +242,6 @@ def status_json(status: Status) -> dict[str, Any]:
 
 def partition_json(each: PartitionStatus) -> dict[str, Any]:
     """One partition."""
-    running = each.running
     return {
         "partition": each.partition,
         "beginning": each.log.beginning,
@@ -223,11 +257,12 @@ def partition_json(each: PartitionStatus) -> dict[str, Any]:
             "source_partition": each.source_partition,
             "waits_for": each.hold.value,
         },
+        "doubt": doubt_json(each.doubt),
         "worker": None if each.owner is None else member_json(each.owner),
         "book": each.book,
         "last_breach": breach_json(each.last_breach),
         "dead_letters": letters_json(each.dead_letters),
-        "running": None if running is None else {"subjects": running.subjects, "promises": dict(running.promises)},
+        "running": running_json(each.running),
     }
 
 
@@ -257,6 +292,14 @@ def letters_json(letters: DeadLetters | None) -> dict[str, Any]:
         return {"count": 0, "exact": True, "newest": None}
     newest = {"at": format_instant(letters.newest_at), "reason": letters.newest_reason}
     return {"count": letters.count, "exact": letters.exact, "newest": newest}
+
+
+def running_json(running: Running | None) -> dict[str, Any] | None:
+    return None if running is None else {"subjects": running.subjects, "promises": dict(running.promises)}
+
+
+def group_json(group: Group | None) -> dict[str, Any] | None:
+    return None if group is None else {"state": group.state, "members": list(map(member_json, group.members))}
 
 
 def instant(found: int | None) -> str | None:

@@ -5,7 +5,7 @@ source is known to be complete. It is written when there is something to store, 
 and an idle worker's frontier moves on without being written down.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -13,6 +13,7 @@ from promises.rules import ALWAYS
 from schemas.book_model import Source
 from schemas.exits import ExitCode
 from schemas.records import Checkpoint
+from schemas.vectors import Hold as Doubt
 from streams.observing import Group, Member
 
 
@@ -37,6 +38,16 @@ class Hold(StrEnum):
     """The log ends before what has been processed: it is another one."""
     EXPIRED = "expired"
     """The log begins behind what has been processed: records were removed unread."""
+    DOUBT = "doubt"
+    """What its source sends, or does not send, cannot be trusted for now."""
+    UNREAD = "unread"
+    """No ingest has said anything of this partition of a source yet."""
+    OTHER_BOOK = "other_book"
+    """It is worked with another book than the one that was asked with."""
+
+
+GETS_ON = frozenset({Hold.LAG, Hold.TRANSACTION, Hold.MARKER, Hold.CLOCK, Hold.UNTOLD})
+"""What a frontier waits for while somebody works on it: there, doubt about the source comes first."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,8 @@ class PartitionStatus:
 
     `processed`: every offset below it is; `stored`: what is above it is processed once more after a restart. `lag` is
     in offsets, which are records and what transactions leave between them. Where `inferred`, the frontier is not
-    written down anywhere: it follows from the clock and from nothing being left to do.
+    written down anywhere: it follows from the clock and from nothing being left to do. `doubt` is why it is held on
+    purpose, and since when.
     """
 
     partition: int
@@ -97,6 +109,7 @@ class PartitionStatus:
     hold: Hold
     owner: Member | None
     book: str | None
+    doubt: Doubt | None = None
     last_breach: LastBreach | None = None
     dead_letters: DeadLetters | None = None
     running: Running | None = None
@@ -143,28 +156,46 @@ class Status:
     @property
     def last_breach(self) -> LastBreach | None:
         """The newest of all partitions."""
-        found = [each.last_breach for each in self.partitions if each.last_breach is not None]
-        return max(found, key=lambda breach: breach.published_at, default=None)
+        return newest_breach(each.last_breach for each in self.partitions)
 
     @property
     def dead_letters(self) -> DeadLetters | None:
         """Those of all partitions together."""
-        found = [each.dead_letters for each in self.partitions if each.dead_letters is not None]
-        if not found:
-            return None
-        newest = max(found, key=lambda letters: letters.newest_at)
-        count, exact = sum(each.count for each in found), all(each.exact for each in found)
-        return DeadLetters(count, exact, newest.newest_at, newest.newest_reason)
+        return letters_together(each.dead_letters for each in self.partitions)
+
+
+def newest_breach(breaches: Iterable[LastBreach | None]) -> LastBreach | None:
+    """The newest of them."""
+    found = [breach for breach in breaches if breach is not None]
+    return max(found, key=lambda breach: breach.published_at, default=None)
+
+
+def letters_together(letters: Iterable[DeadLetters | None]) -> DeadLetters | None:
+    """How many they are in all, with the newest one; None if there is none."""
+    found = [each for each in letters if each is not None]
+    if not found:
+        return None
+    newest = max(found, key=lambda each: each.newest_at)
+    count, exact = sum(each.count for each in found), all(each.exact for each in found)
+    return DeadLetters(count, exact, newest.newest_at, newest.newest_reason)
 
 
 def partition_status(
-    source: Source, partition: int, log: Log, checkpoint: Checkpoint | None, group: Group | None, now_ms: int
+    source: Source,
+    partition: int,
+    log: Log,
+    checkpoint: Checkpoint | None,
+    group: Group | None,
+    now_ms: int,
+    doubt: Doubt | None = None,
 ) -> PartitionStatus:
     """Where one partition stands at `now_ms` (UTC), which was read before anything was asked."""
     name = f"{source.name}/{partition}"
     owner = None if group is None else owner_of(group.members, partition)
     processed = None if checkpoint is None else processed_offset(checkpoint, group, partition, log)
     hold = what_holds(source, log, processed, owner, told=group is not None)
+    if doubt is not None and hold in GETS_ON:
+        hold = Hold.DOUBT
     stored_frontier = None if checkpoint is None else checkpoint.vector.get(name, checkpoint.fire)
     if stored_frontier is not None and stored_frontier <= ALWAYS:
         stored_frontier = None
@@ -186,6 +217,7 @@ def partition_status(
         hold=hold,
         owner=owner,
         book=None if checkpoint is None else checkpoint.book,
+        doubt=doubt,
     )
 
 

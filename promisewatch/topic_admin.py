@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -106,11 +106,20 @@ def wanted(
     `event_bytes`: what the source topics take in one record, as far as it is known.
     """
     specs = required(tuple(source_topics), app_id, notifier_app_id, event_bytes)
+    return completed(dict.fromkeys(source_topics, partitions), specs, partitions, replicas)
+
+
+def completed(
+    source_partitions: Mapping[str, int], specs: Iterable[TopicSpec], partitions: int, replicas: int | None
+) -> list[TopicSpec]:
+    """Those source topics, and behind them our own: with `partitions` where they follow what the worker reads, and
+    with the safety that so many replicas allow.
+    """
     own = [replace(spec, partitions=spec.partitions or partitions) for spec in specs]
     if replicas is not None and replicas >= REPLICAS_FOR_TWO_IN_SYNC:
         safe = {MIN_IN_SYNC: str(replicas - 1)}
         own = [replace(spec, configs={**spec.configs, **safe}) for spec in own]
-    sources = [TopicSpec(topic, partitions=partitions, kind=TopicKind.SOURCE) for topic in source_topics]
+    sources = [TopicSpec(topic, partitions=count, kind=TopicKind.SOURCE) for topic, count in source_partitions.items()]
     return [*sources, *own]
 
 

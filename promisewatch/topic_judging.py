@@ -3,8 +3,9 @@
 More partitions cannot be taken back, and they move subjects wherever a key chooses the partition. Our own writers
 choose it by number, that of the source partition, so what lies on an output topic stays right when it is extended. The
 worker's changelog is different: a subject's record lies where the subject was. If its count differs and it has ever
-been written to, the source has got other partitions since, and the facts of one subject lie on two of them. Nothing
-mends that; and until somebody has decided what to do, the other topics are not extended either.
+been written to, the source has got other partitions since, and the facts of one subject lie on two of them. The facts
+topic is the same: the hash of a subject chooses the partition there. Nothing mends that; and until somebody has decided
+what to do, the other topics are not extended either.
 """
 
 from collections import Counter
@@ -48,9 +49,9 @@ def judge(checked: Sequence[Checked], logs: Mapping[str, Log], brokers: int) -> 
 
 
 def is_stranded(topic: Checked, logs: Mapping[str, Log]) -> bool:
-    """Whether it is a worker's changelog whose subjects have moved to other partitions of the source."""
+    """Whether its subjects lie where they would not with the partitions that are expected."""
     counts = any(each.what == PARTITIONS for each in topic.differences)
-    return topic.spec.kind is TopicKind.STATE and counts and logs[topic.spec.name].written
+    return topic.spec.kind in STRANDED and counts and logs[topic.spec.name].written
 
 
 def _why_left(
@@ -72,11 +73,8 @@ def _why_left(
 
 
 def _why_not_extended(topic: Checked, difference: Difference, log: Log, stranded: Checked | None) -> str | None:
-    if topic is stranded:
-        return (
-            f"it holds the state of {difference.found} partitions, so the source has had as many: subjects have moved "
-            "to other partitions since; start under another --app-id, which reads the source anew"
-        )
+    if log.written and topic.spec.kind in STRANDED:
+        return STRANDED[topic.spec.kind].format(found=difference.found)
     if int(difference.found) < int(difference.expected):
         return f"left because of {stranded.spec.name}" if stranded is not None else None
     remedy = "delete it, and 'promisewatch topics create' makes it again"
@@ -84,6 +82,8 @@ def _why_not_extended(topic: Checked, difference: Difference, log: Log, stranded
         remedy = "once nobody needs its records, " + remedy
     if log.written and topic.spec.kind is TopicKind.MEMORY:
         remedy = "start the notifier under another --app-id (here --notifier-app-id)"
+    if log.written and topic.spec.kind is TopicKind.TEXTS:
+        remedy = "start ingest under another --app-id (here --ingest-app-id), which reads the sources anew"
     return f"Kafka takes no partitions away: {remedy}"
 
 
@@ -97,6 +97,11 @@ def warnings(checked: Iterable[Checked], logs: Mapping[str, Log]) -> list[str]:
             found.append(
                 f"{name}: records have been deleted already, under cleanup.policy {cleanup.found}: {LOST[kind]}"
             )
+        if cleanup is not None and "compact" in cleanup.found and kind is TopicKind.FACTS and logs[name].written:
+            found.append(
+                f"{name}: facts may be gone already, since cleanup.policy {cleanup.found} keeps only the newest "
+                f"of each subject: {LOST[kind]}"
+            )
         extended = any(each.what == PARTITIONS and each.left is None for each in topic.differences)
         if extended and kind is TopicKind.MEMORY and logs[name].written:
             found.append(
@@ -106,8 +111,18 @@ def warnings(checked: Iterable[Checked], logs: Mapping[str, Log]) -> list[str]:
     return found
 
 
+STRANDED = {
+    TopicKind.STATE: "it holds the state of {found} partitions, so what the worker reads has had as many: subjects "
+    "have moved to other partitions since; start under another --app-id, which reads it anew",
+    TopicKind.FACTS: "it holds facts by {found} partitions, and subjects would move away from their state; leave out "
+    "--facts-partitions, or start under another --facts-topic and other application ids, which read the sources anew",
+}
+"""Why a topic cannot follow another number of partitions once it holds something."""
 LOST = {
     TopicKind.SOURCE: "",
+    TopicKind.FACTS: "to have all of them, start under another --facts-topic and other application ids",
+    TopicKind.TEXTS: "what runs under earlier books may lack events that came since; to have them, start ingest and "
+    "worker under other application ids",
     TopicKind.OUTPUT: "what it said about those keys is gone",
     TopicKind.STATE: "the state of some subjects may be gone for good; to have it whole, start under another --app-id, "
     "which reads the source anew",

@@ -11,14 +11,25 @@ from rich.table import Table
 
 from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json, stderr, stdout
+from promisewatch.direct import reads_facts
 from promisewatch.settings import TopicsSettings
-from promisewatch.topic_admin import Checked, Found, compare, event_bytes, topic_admin, wanted
+from promisewatch.topic_admin import (
+    Checked,
+    Found,
+    TopicAdmin,
+    compare,
+    completed,
+    event_bytes,
+    topic_admin,
+    wanted,
+)
 from promisewatch.topic_judging import Log, asked_about, judge, warnings
 from promisewatch.topic_mending import Mender
 from schemas.book import load_book
-from schemas.errors import TopicsError
+from schemas.book_model import Book
+from schemas.errors import SettingsError, TopicsError
 from schemas.exits import ExitCode
-from schemas.topics import TopicSpec
+from schemas.topics import TopicSpec, required_with_facts
 from streams.offsets import LogOffsets
 
 SILENT = "This broker tells no settings, and creates and mends no topics: only existence and partitions were checked."
@@ -59,17 +70,19 @@ def topics(
 ) -> None:
     """Create the topics of a book on Kafka, check them, or mend them.
 
-    Every topic has as many partitions as the source topic. From three replicas on, all but one must be in sync for a
-    write to count. `check` and `create` leave an existing topic as it is and show where it differs from what is
-    required; `mend` changes that: settings (those required, and no other), replicas (with --replication-factor) and
+    Every topic has as many partitions as the source topic. Where a worker reads facts, which ingest makes of several
+    sources, they follow the facts topic, and dead letters their source. From three replicas on, all but one must be in
+    sync for a write to count. `check` and `create` leave an existing topic as it is and show where it differs from what
+    is required; `mend` changes that: settings (those required, and no other), replicas (with --replication-factor) and
     partitions. What cannot be mended is shown with the reason: a source topic is its owner's, partitions are never
-    taken away, and a changelog that holds state cannot follow subjects that have moved.
+    taken away, and a topic that holds facts or state cannot follow subjects that would move.
 
     Exit codes: 0 in order, also by mending; 1 something is missing or differs; 65, 66 the book is wrong or absent; 69
     no broker; 78 a setting is wrong, or Kafka refuses the login or a permission.
     """
-    sources = sorted({source.topic for source in load_book(settings.book).sources.values()})
-    settled = asyncio.run(settle(action, settings, sources, dry_run=dry_run))
+    book = load_book(settings.book)
+    needed = needs(book, settings)
+    settled = asyncio.run(settle(action, settings, needed, dry_run=dry_run))
     planned = dry_run and action is Action.MEND
     if settings.output is OutputFormat.JSON:
         found = {"ok": settled.code is ExitCode.OK, "notes": list(settled.notes), "dry_run": dry_run}
@@ -81,13 +94,30 @@ def topics(
     raise typer.Exit(settled.code)
 
 
-async def settle(action: Action, settings: TopicsSettings, sources: list[str], *, dry_run: bool = False) -> Settled:
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a book needs: its source topics, and whether the worker reads facts instead of one of these."""
+
+    sources: list[str]
+    from_facts: bool
+
+
+def needs(book: Book, settings: TopicsSettings) -> Needed:
+    """What a book needs with these settings. Raises SettingsError where they do not go together."""
+    sources, from_facts = sorted({each.topic for each in book.sources.values()}), reads_facts(book, settings.input)
+    if from_facts and settings.facts_topic in sources:
+        found = f"found {settings.facts_topic}, which is a source topic of the book, expected another"
+        raise SettingsError(f"--facts-topic: {found}")
+    if not from_facts and settings.facts_partitions is not None:
+        raise SettingsError("found --facts-partitions, expected none: a worker reads the source of this book itself")
+    return Needed(sources, from_facts)
+
+
+async def settle(action: Action, settings: TopicsSettings, needed: Needed, *, dry_run: bool = False) -> Settled:
     """Check every topic; if asked to, create the missing ones first, and mend those that differ."""
     replicas = settings.replication_factor
     async with topic_admin(settings.bootstrap_server, settings.security) as admin:
-        present = await admin.find(sources)
-        partitions = partitions_of(present, action, settings, sources)
-        specs = wanted(sources, settings.app_id, partitions, replicas, settings.notifier_app_id, event_bytes(present))
+        specs = await specs_of(admin, action, settings, needed)
         found = await admin.find([spec.name for spec in specs])
         if any(topic.configs is None for topic in found.values()):
             results = [compare(spec, found.get(spec.name), replicas) for spec in specs]
@@ -108,20 +138,52 @@ async def settle(action: Action, settings: TopicsSettings, sources: list[str], *
         return Settled(await mender.mend(results, replicas, logs, racks), notes, mender.forbidden)
 
 
+async def specs_of(admin: TopicAdmin, action: Action, settings: TopicsSettings, needed: Needed) -> list[TopicSpec]:
+    """Every topic as it must be, which depends on the partitions of those that are there. Raises TopicsError."""
+    sources, facts, replicas = needed.sources, settings.facts_topic, settings.replication_factor
+    if not needed.from_facts:
+        present = await admin.find(sources)
+        partitions = partitions_of(present, action, settings, sources)
+        return wanted(sources, settings.app_id, partitions, replicas, settings.notifier_app_id, event_bytes(present))
+    present = await admin.find([*sources, facts])
+    counts = counts_of(present, settings, sources)
+    partitions = settings.facts_partitions or (
+        present[facts].partitions if facts in present else max(counts.values(), default=1)
+    )
+    limits = event_bytes(present)
+    specs = required_with_facts(
+        counts, settings.app_id, settings.ingest_app_id, settings.notifier_app_id, facts, limits
+    )
+    return completed(counts, specs, partitions, replicas)
+
+
+def counts_of(present: dict[str, Found], settings: TopicsSettings, sources: list[str]) -> dict[str, int]:
+    """Return each source topic's partitions: they need not be alike. Raises TopicsError where nobody says."""
+    absent = [topic for topic in sources if topic not in present]
+    if absent and settings.partitions is None:
+        raise TopicsError(_nobody_says(absent, settings), ExitCode.DIFFERENT)
+    return {topic: present[topic].partitions if topic in present else settings.partitions or 1 for topic in sources}
+
+
+def _nobody_says(absent: list[str], settings: TopicsSettings) -> str:
+    many = len(absent) > 1
+    return (
+        f"there {'are no source topics' if many else 'is no source topic'} {', '.join(absent)} on "
+        f"{settings.bootstrap_server}, whose partitions others follow; --partitions N says how many "
+        f"{'each is' if many else 'it is'} to have"
+    )
+
+
 def partitions_of(present: dict[str, Found], action: Action, settings: TopicsSettings, sources: list[str]) -> int:
     """Return how many partitions every topic is to have.
 
     Raises TopicsError where nobody says, and where more than one does and nothing that cannot be undone may be done.
     """
-    address, asked = settings.bootstrap_server, settings.partitions
+    asked = settings.partitions
     if asked is None:
         absent = [topic for topic in sources if topic not in present]
         if absent:
-            raise TopicsError(
-                f"there is no source topic {', '.join(absent)} on {address}, whose partitions all others follow; "
-                "--partitions N says how many it is to have",
-                ExitCode.DIFFERENT,
-            )
+            raise TopicsError(_nobody_says(absent, settings), ExitCode.DIFFERENT)
         return max(found.partitions for found in present.values())
     for topic, found in present.items():
         if action is Action.MEND and found.partitions != asked:

@@ -16,6 +16,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 from promisewatch.brokers import ApacheKafka
 from promisewatch.brokers.jars import resolve_jars
@@ -64,6 +65,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if wanted and not session.config.option.collectonly:
         with suppress(BrokerUnavailable):  # the fixture says what is wrong
             resolve_jars()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loggers_follow() -> Iterator[None]:
+    """A logger that was used under one configuration follows the next one: a command's in one test, what captures logs
+    in another.
+    """
+    configure = structlog.configure
+
+    def without_cache(**settings: Any) -> None:
+        configure(**(settings | {"cache_logger_on_first_use": False}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", without_cache)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def logs_begin_anew() -> Iterator[None]:
+    """What a command in one test says about logging is not said in the next."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -63,7 +64,21 @@ async def one(broker: Broker, settings: dict[str, Any], options: tuple[str, ...]
     topic, app_id = unique("delay.events"), unique("delay")
     await asyncio.to_thread(broker.create, topic)
     book = broker.book(topic, settle=f"{SETTLE_MS}ms")
-    with runs.running_worker(broker, book, topic, app_id, *options, settings=settings) as contender:
+    return await measured(broker, book, topic, topic, app_id, options, settings, seconds)
+
+
+async def measured(
+    broker: Broker,
+    book: Path,
+    topic: str,
+    read: str,
+    app_id: str,
+    options: tuple[str, ...],
+    settings: dict[str, Any] | None = None,
+    seconds: int = SECONDS,
+) -> list[float]:
+    """The same of a worker that reads the topic `read`, while `topic` is fed."""
+    with runs.running_worker(broker, book, read, app_id, *options, settings=settings) as contender:
         await asyncio.to_thread(runs.until_opened, contender)
         feeding = asyncio.create_task(feed(broker, topic, seconds))
         delays = await watch(broker, feeding, topic.rpartition("-")[2], contender)

@@ -20,16 +20,22 @@ class TooSlow(PromisewatchError):
 
 
 class Feeder:
-    """Sends messages when their time has come. `settle_ms` is what the promise book grants the source.
+    """Sends messages when their time has come. `settle_ms` is what the promise book grants the sources.
 
-    `acknowledged` is told of every record that is in the log: its partition and offset.
+    `topic_of` says where a message goes; `acknowledged` is told of every record that is in the log: its partition and
+    offset.
     """
 
     def __init__(
-        self, producer: Any, topic: str, clock: Clock, settle_ms: int, acknowledged: Callable[[int, int], None]
+        self,
+        producer: Any,
+        topic_of: Callable[[Message], str],
+        clock: Clock,
+        settle_ms: int,
+        acknowledged: Callable[[int, int], None],
     ) -> None:
         self._producer = producer
-        self._topic = topic
+        self._topic_of = topic_of
         self._clock = clock
         self._settle_ms = settle_ms
         self._acknowledged = acknowledged
@@ -55,7 +61,7 @@ class Feeder:
             raise self._too_slow
 
     async def _send(self, message: Message) -> None:
-        sent = await self._producer.send(self._topic, message.value, key=message.key.encode())
+        sent = await self._producer.send(self._topic_of(message), message.value, key=message.key.encode())
         self.sent += 1
         self._in_flight.add(sent)
         sent.add_done_callback(lambda done: self._done(message, done))

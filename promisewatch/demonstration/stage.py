@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from promisewatch.demonstration.table import Voice
 from promisewatch.demonstration.watch import Watch
 from promisewatch.demonstration.week import BURST_MS, END_MS, START_MS, Message, Week, write_week
 from schemas import topics
-from schemas.book import Book, Source, load_book
+from schemas.book import Book, load_book
 from schemas.errors import PromisewatchError
 from schemas.exits import ExitCode
 from streams.clock import ScaledClock
@@ -57,21 +57,22 @@ class Options:
     speed: float
 
 
-def play(options: Options, voice: Voice) -> Report:
-    """Play the week and compare. On a failure the logs are kept, and the voice says where."""
+def play(
+    options: Options, voice: Voice, scene: type["Scene"] | None = None, week: Callable[[int], Week] = write_week
+) -> Report:
+    """Play the week of a seed and compare. On a failure the logs are kept, and the voice says where."""
+    scene = scene or Scene
     book = load_book(options.book)
-    (source,) = book.sources.values()
     # A topic made a moment ago has no leader yet: its clients try again, and need not tell.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     chosen = choose_broker(options.broker)
     voice.say(chosen.reason)
-    week = write_week(options.seed)
     folder = TemporaryFolder("demo")
     kept = True
     try:
-        with open_broker(chosen.broker, source.topic) as broker:
-            scene = Scene(options, broker, source, book, week, folder.path, voice)
-            report = asyncio.run(scene.play())
+        with open_broker(chosen.broker, scene.topic_names(book)) as broker:
+            played = scene(options, broker, book, week(options.seed), folder.path, voice)
+            report = asyncio.run(played.play())
         kept = bool(report.problems)
     except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or nobody reads what is printed any more
         kept = False
@@ -85,21 +86,19 @@ def play(options: Options, voice: Voice) -> Report:
     return report
 
 
-def open_broker(choice: BrokerChoice, source_topic: str) -> ApacheKafka | EmbeddedBroker:
-    """The broker, not started yet. The embedded one creates no topics later, so it is told all of them."""
+def open_broker(choice: BrokerChoice, names: Iterable[str]) -> ApacheKafka | EmbeddedBroker:
+    """The broker, not started yet. The embedded one creates no topics later, so it is told the `names` of all."""
     if choice is BrokerChoice.KAFKA:
         return ApacheKafka()
-    names = [source_topic, *(spec.name for spec in topics.required((source_topic,), APP_ID))]
     return EmbeddedBroker(dict.fromkeys(names, PARTITIONS_MIN))
 
 
 @dataclass
 class Scene:
-    """One performance on a running broker."""
+    """One performance on a running broker: one shop, one worker, which is killed, and one notifier."""
 
     options: Options
     broker: ApacheKafka | EmbeddedBroker
-    source: Source
     book: Book
     week: Week
     folder: Path
@@ -108,6 +107,23 @@ class Scene:
     burst: asyncio.Event = field(default_factory=asyncio.Event)
     killing: bool = False
 
+    @classmethod
+    def topic_names(cls, book: Book) -> list[str]:
+        """Every topic that the performance needs."""
+        sources = tuple(source.topic for source in book.sources.values())
+        return [*sources, *(spec.name for spec in topics.required(sources, APP_ID))]
+
+    @property
+    def settle_ms(self) -> int:
+        """How late a source may publish, which is waited for on purpose."""
+        return max(source.settle_ms for source in self.book.sources.values())
+
+    def topic_of(self, message: Message) -> str:
+        """Where a message is published."""
+        del message  # all go to the one topic
+        (source,) = self.book.sources.values()
+        return source.topic
+
     async def play(self) -> Report:
         self.expected = expect(((message.at, message.value) for message in self.week.messages), as_of=END_MS)
         if self.broker.transactional:
@@ -115,45 +131,48 @@ class Scene:
         real_ms = time.time_ns() // 1_000_000 + int(START_SECONDS * 1000)
         numbers = (real_ms, START_MS, self.options.speed)
         self.clock = ScaledClock(*numbers)
-        clock = "scaled:{}:{}:{}".format(*numbers)
-        book = ("--book", str(self.options.book), "--app-id", APP_ID)
-        # Under a name of its own the worker gets its partitions back at once, also after kill -9.
-        member = ("--instance-id", "demo") if self.broker.transactional else ("--session-timeout", "6")
-        self.worker = self._child("worker", *book, *member, "--clock", clock)
-        self.notifier = self._child("notifier", "--app-id", NOTIFIER_ID, "--clock", clock)
+        self.cast("scaled:{}:{}:{}".format(*numbers))
         committed, server = self.broker.transactional, self.broker.bootstrap_server
-        self.watch = Watch(server, self.source.topic, committed=committed, on_breach=self.voice.breach)
+        sources = [source.topic for source in self.book.sources.values()]
+        self.watch = Watch(server, *sources, committed=committed, on_breach=self.voice.breach)
         self.lag = Lag(server, topics.changelog(APP_ID), committed=committed)
         try:
-            self.worker.start()
-            self.notifier.start()
+            for child in self.children:
+                child.start()
             self._introduce()
             return await self._perform()
         finally:
-            for child in (self.worker, self.notifier):
+            for child in self.children:
                 await asyncio.to_thread(child.stop)
+
+    def cast(self, clock: str) -> None:
+        """Say which processes take part, on this clock; none of them runs yet."""
+        self.worker = self._child("worker", *self._book(), "--app-id", APP_ID, *self._member(), "--clock", clock)
+        self.notifier = self._child("notifier", "--app-id", NOTIFIER_ID, "--clock", clock)
+        self.children = [self.worker, self.notifier]
 
     async def _perform(self) -> Report:
         """Let everything run side by side until the week is judged; the first failure ends all of it."""
         background = [
-            asyncio.create_task(work) for work in (self.watch.run(), self.lag.run(), self._supervise(), self._listen())
+            asyncio.create_task(work) for work in (self.watch.run(), self.lag.run(), self._supervise(), self.listen())
         ]
         try:
-            await _unless(background, self._feed_and_kill())
+            await _unless(background, self._feed())
             return await _unless(background, self._judge())
         finally:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
 
-    async def _feed_and_kill(self) -> None:
+    async def _feed(self) -> None:
+        """Let everything be published, and meanwhile something go wrong."""
         producer = AIOKafkaProducer(bootstrap_servers=self.broker.bootstrap_server, acks="all", linger_ms=0)
         await producer.start()
         try:
-            feeder = Feeder(producer, self.source.topic, self.clock, self.source.settle_ms, self.lag.acknowledged)
+            feeder = Feeder(producer, self.topic_of, self.clock, self.settle_ms, self.lag.acknowledged)
             async with asyncio.TaskGroup() as both:
                 both.create_task(feeder.play(self.week.messages, before=self._notice))
-                both.create_task(self._kill_under_load())
+                both.create_task(self.trouble())
         except* PromisewatchError as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -163,7 +182,7 @@ class Scene:
         if message.at >= BURST_MS:
             self.burst.set()
 
-    async def _kill_under_load(self) -> None:
+    async def trouble(self) -> None:
         """Kill the worker while it has events to process, for sure, and start it again."""
         seconds = (END_MS - self.clock.now_ms()) / self.options.speed / 1000
         try:
@@ -213,7 +232,7 @@ class Scene:
         return compare(
             self.watch.seen,
             self.expected,
-            settle_ms=self.source.settle_ms,
+            settle_ms=self.settle_ms,
             factor=self.options.speed,
             outage=self.outage,
             exactly_once=self.broker.transactional,
@@ -224,8 +243,8 @@ class Scene:
         restarts = 0
         while True:
             await asyncio.sleep(0.1)
-            for child in (self.worker, self.notifier):
-                if child.running or (child is self.worker and self.killing):
+            for child in self.children:
+                if child.running or (child is not self.notifier and self.killing):
                     continue
                 if child.exit_code != ExitCode.RESTART or restarts == RESTARTS_MAX:
                     raise ProcessFailed(
@@ -235,19 +254,13 @@ class Scene:
                 self.voice.at(self.clock.now_ms(), child.name, "asked to be started again (exit code 75)", "magenta")
                 child.start()
 
-    async def _listen(self) -> None:
+    async def listen(self) -> None:
         """Pass on what the notifier says to its console, a line a notification."""
-        with self.notifier.out.open() as said:
-            rest = ""
-            while True:
-                rest += said.read()
-                *lines, rest = rest.split("\n")
-                for line in lines:
-                    self.voice.at(self.clock.now_ms(), "notified", line, "cyan")
-                await asyncio.sleep(0.2)
+        async for line in new_lines(self.notifier.out):
+            self.voice.at(self.clock.now_ms(), "notified", line, "cyan")
 
     def _introduce(self) -> None:
-        settle_hours = self.source.settle_ms / 3_600_000
+        settle_hours = self.settle_ms / 3_600_000
         minutes = (END_MS - START_MS) / self.options.speed / 60_000
         self.voice.say(
             f"{self.week.orders} orders, {len(self.week.messages)} messages, Thursday 23 to Wednesday 29 April 2026, "
@@ -255,22 +268,42 @@ class Scene:
             f"Nothing counts as missing before {settle_hours:g} hours beyond its due have passed "
             f"({settle_hours * 3600 / self.options.speed:.1f} s of real time): so late may the shop publish (`settle`)."
         )
-        self.voice.say(f"worker is process {self.worker.pid}, notifier is process {self.notifier.pid}")
+        self.voice.say(", ".join(f"{child.name} is process {child.pid}" for child in self.children))
+
+    def _book(self) -> tuple[str, str]:
+        return ("--book", str(self.options.book))
+
+    def _member(self) -> tuple[str, str]:
+        """Under a name of its own a process gets its partitions back at once, also after kill -9."""
+        return ("--instance-id", "demo") if self.broker.transactional else ("--session-timeout", "6")
 
     def _create_topics(self) -> None:
-        arguments = ("--book", str(self.options.book), "--partitions", str(PARTITIONS), "--app-id", APP_ID)
+        arguments = (*self._book(), "--partitions", str(PARTITIONS), "--app-id", APP_ID)
         create = Child("topics", ["topics", "create", *arguments, *self._server()], self.folder)
         create.start()
         if code := create.wait():
             raise ProcessFailed(f"`promisewatch topics create` ended with exit code {code}:\n{create.last_words()}")
 
-    def _child(self, command: str, *arguments: str) -> Child:
-        state = self.folder / f"{command}-state"
+    def _child(self, command: str, *arguments: str, stateful: bool = True) -> Child:
+        state = ("--state-dir", str(self.folder / f"{command}-state"))
         honest = () if self.broker.transactional else ("--no-transactions",)
-        return Child(command, [command, *arguments, "--state-dir", str(state), *honest, *self._server()], self.folder)
+        kept = (*state, *honest) if stateful else ()
+        return Child(command, [command, *arguments, *kept, *self._server()], self.folder)
 
     def _server(self) -> tuple[str, str]:
         return ("--bootstrap-server", self.broker.bootstrap_server)
+
+
+async def new_lines(file: Path) -> AsyncIterator[str]:
+    """Every line of a file that another process writes, soon after it is written; there is no end to it."""
+    with file.open(errors="replace") as written:
+        rest = ""
+        while True:
+            rest += written.read()
+            *lines, rest = rest.split("\n")
+            for line in lines:
+                yield line
+            await asyncio.sleep(0.2)
 
 
 async def _until(true: Callable[[], bool], pause: float) -> None:

@@ -53,7 +53,7 @@ class Seen:
     breaches: list[Breach] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     notified: Counter[str] = field(default_factory=Counter)
-    dead_letters: Counter[tuple[int, int]] = field(default_factory=Counter)
+    dead_letters: Counter[tuple[str, int, int]] = field(default_factory=Counter)
 
     @property
     def records(self) -> int:
@@ -86,17 +86,16 @@ class Watch:
     """Consumes the output topics from their beginning until it is cancelled. `on_breach` is told of every breach."""
 
     def __init__(
-        self, bootstrap_server: str, source_topic: str, *, committed: bool, on_breach: Callable[[Breach], None]
+        self, bootstrap_server: str, *source_topics: str, committed: bool, on_breach: Callable[[Breach], None]
     ) -> None:
         self.seen = Seen()
         self._on_breach = on_breach
-        self._dlq = topics.dlq(source_topic)
-        self._source = source_topic
+        self._dlqs = [topics.dlq(topic) for topic in source_topics]
         self._consumer = AIOKafkaConsumer(
             topics.BREACHES,
             topics.OUTCOMES,
             topics.NOTIFICATIONS,
-            self._dlq,
+            *self._dlqs,
             bootstrap_servers=bootstrap_server,
             auto_offset_reset="earliest",
             isolation_level="read_committed" if committed else "read_uncommitted",
@@ -114,9 +113,10 @@ class Watch:
             await stop_consumer(self._consumer)
 
     def _take(self, tp: TopicPartition, record: Any) -> None:
-        if tp.topic == self._dlq:
+        if tp.topic in self._dlqs:
             headers = {name: content.decode(errors="replace") for name, content in record.headers}
-            origin = (int(headers["dlq-original-partition"]), int(headers["dlq-original-offset"]))
+            place = (int(headers["dlq-original-partition"]), int(headers["dlq-original-offset"]))
+            origin = (headers["dlq-original-topic"], *place)
             self.seen.dead_letters[origin] += 1
         elif record.value is None:
             return  # a tombstone of a compacted topic

@@ -250,7 +250,7 @@ async def test_a_machine_too_slow_for_the_clock_is_told_so_instead_of_shown_a_wr
     """An event acknowledged later than `settle` leaves room for ends the demo; one that is late on purpose does not."""
     now_ms = time.time_ns() // 1_000_000
     clock = ScaledClock(now_ms, START_MS, 1_000_000)
-    feeder = Feeder(SlowProducer(0.02), "t", clock, settle_ms=3 * 3_600_000, acknowledged=lambda *_: None)
+    feeder = Feeder(SlowProducer(0.02), lambda _: "t", clock, settle_ms=3 * 3_600_000, acknowledged=lambda *_: None)
     messages = [Message(START_MS, "k", b"{}", prompt)]
     if fails:
         with pytest.raises(TooSlow, match="too slow"):

@@ -277,7 +277,7 @@ class TestPlan:
         """After each block the plan names the earliest time still to come: no later, and no earlier."""
         for _ in range(200):
             times = [rng.randrange(50) if rng.random() < 0.9 else None for _ in range(rng.randrange(1, 40))]
-            events = [Event(time, None, b"") for time in [*times, 25]]
+            events = [Event(time, None, b"", "shop") for time in [*times, 25]]
             as_of = rng.choice([None, 60])
             span = rng.choice([1, 7, 1e9])
             blocks = list(in_blocks(events, span))
@@ -290,7 +290,7 @@ class TestPlan:
 
     def test_blocks_have_a_bound(self) -> None:
         """However much comes at one instant, a block has so many lines at most."""
-        blocks = list(in_blocks((Event(1, None, b"") for _ in range(2 * BLOCK_LINES_MAX + 1)), 1e9))
+        blocks = list(in_blocks((Event(1, None, b"", "shop") for _ in range(2 * BLOCK_LINES_MAX + 1)), 1e9))
         assert [len(block) for block in blocks] == [BLOCK_LINES_MAX, BLOCK_LINES_MAX, 1]
 
 
@@ -314,11 +314,11 @@ class TestPlaying:
             nonlocal now_s
             now_s += seconds
 
-        events = [Event(time, None, b"") for time in (0, 1000, 40_000, 39_000, 60_000)]
+        events = [Event(time, None, b"", "shop") for time in (0, 1000, 40_000, 39_000, 60_000)]
         pace = Pace(10.0, lambda: now_s, sleep)
         blocks = list(in_blocks(events, 2500.0))
         recorder: Any = Recorder()
-        Feeder(recorder, plan(blocks, 70_000), Counts(), markers=True, pace=pace).feed(blocks)
+        Feeder({"shop": recorder}, plan(blocks, 70_000), Counts(), marked=["shop"], pace=pace).feed(blocks)
         assert now_s == pytest.approx(7.0, abs=0.01)
         assert log[-1][1:] == ("marker", 70_000)
         complete = -1

@@ -31,7 +31,8 @@ pytestmark = pytest.mark.kafka
 PARTITIONS = 8
 """As many as the other tests of the session give to the topics that all books share."""
 BOOK = """
-sources: {{shop: {{topic: {topic}, format: json, id: id, type: type, time: at, settle: 100ms}}}}
+sources: {{shop: {{topic: {topic}, format: json, id: id, type: type, time: at, settle: 100ms,
+  doubt: {{dead_letters: never, late: never}}}}}}
 defaults: {{timezone: Europe/Amsterdam, key: order}}
 promises: [{{id: confirm, when: {{event: placed}}, due: {{within: 1s}}, expect: {{event: sent}}}}]
 """

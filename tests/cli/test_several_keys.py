@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from promisewatch.direct import reads_facts
+from promisewatch.settings import InputKind
+from schemas.book import parse_book
 from schemas.exits import ExitCode
 from tests.cli.running import promisewatch
 from tests.language import books
@@ -71,22 +74,27 @@ def test_a_promise_is_explained_by_its_own_key(place: Path) -> None:
     assert [one["promise"] for one in told["promises"]] == ["booked"]
 
 
-@pytest.mark.parametrize(
-    "command", [["worker"], ["feed", "shop=shop.jsonl"], ["migrate", "--promise", "told", "--to", "1"]]
-)
-def test_what_reads_a_topic_refuses_such_a_book(
-    place: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worker reads one topic, keyed by one key: anything else would silently not be watched."""
+def test_a_worker_that_is_to_read_one_topic_refuses_such_a_book(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads one topic, keyed by one key: anything else would silently not be watched."""
     monkeypatch.chdir(place)
-    found = promisewatch(*command, "--book", "book.yaml", "--bootstrap-server", "127.0.0.1:1")
+    options = ["--book", "book.yaml", "--bootstrap-server", "127.0.0.1:1", "--input", "direct", "--http-port", "off"]
+    found = promisewatch("worker", *options)
     assert found.code == ExitCode.CONFIG
-    assert "book.yaml: found 2 sources (shop, erp), expected one: a worker reads one topic" in found.err
+    assert "book.yaml: found 2 sources (shop, erp), expected one: in direct mode a worker reads one topic" in found.err
     one = TWO.split("  erp:", maxsplit=1)[0] + TWO[TWO.index("defaults:") :].replace("event: booked", "event: told")
     (place / "book.yaml").write_text(one)
-    found = promisewatch(*command, "--book", "book.yaml", "--bootstrap-server", "127.0.0.1:1")
+    found = promisewatch("worker", *options)
     assert found.code == ExitCode.CONFIG
     assert "book.yaml: found 2 keys (order_id, customer_id), expected one" in found.err
+
+
+def test_the_worker_reads_facts_where_it_has_to_or_is_told_to() -> None:
+    """Whatever one worker can read by itself needs no ingest."""
+    two = parse_book(TWO, "book.yaml")
+    one = parse_book(TWO.split("  erp:", maxsplit=1)[0] + TWO[TWO.index("defaults:") : TWO.index("- {id: booked")])
+    found = [reads_facts(book, mode) for book in (one, two) for mode in (InputKind.AUTO, InputKind.FACTS)]
+    assert found == [False, True, True, True]
+    assert not reads_facts(one, InputKind.DIRECT)
 
 
 def test_all_worked_examples_are_one_book(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from promises.rules import ALWAYS
 from promisewatch import status as command
-from promisewatch.status_reading import other_books, read_breach, read_letters
+from promisewatch.status_observing import other_books, read_breach, read_letters
 from promisewatch.status_tables import rendered, status_json
 from promisewatch.statuses import DeadLetters, Hold, LastBreach, Log, PartitionStatus, Running, Status, partition_status
 from schemas.book import parse_book
@@ -21,6 +21,7 @@ from schemas.book_model import Source
 from schemas.errors import BrokerUnavailable
 from schemas.instants import parse_instant
 from schemas.records import RECORD_FORMAT, Checkpoint
+from schemas.vectors import Hold as Doubt
 from streams.observing import Group, Member
 from tests.cli.running import ROOT, promisewatch
 
@@ -109,6 +110,24 @@ def test_the_groups_position_counts_where_it_is_further_than_the_checkpoint() ->
 def test_what_a_frontier_waits_for_has_one_name(hold: Hold, found: Callable[[], PartitionStatus]) -> None:
     """The first that holds: a person's matter before a missing worker before what is only late."""
     assert found().hold is hold
+
+
+def test_doubt_about_the_source_holds_a_frontier_that_would_go_on() -> None:
+    """It does not follow the clock then; a missing worker, or a topic that was made again, comes first."""
+    doubt = Doubt("silent", NOW - 40 * MINUTE)
+    log, at = Log(0, 10, 10), checkpoint(10)
+    found = partition_status(SHOP, 0, log, at, GROUP, NOW, doubt)
+    assert (found.hold, found.doubt, found.inferred) == (Hold.DOUBT, doubt, False)
+    assert found.frontier == NOW - 30 * MINUTE
+    assert partition_status(SHOP, 0, log, at, Group("Empty", (), {}), NOW, doubt).hold is Hold.NO_OWNER
+    assert partition_status(SHOP, 0, Log(0, 9, 9), at, GROUP, NOW, doubt).hold is Hold.RECREATED
+    (line,) = [" ".join(line) for line in shown(whole(found)) if line[:1] == ["source"] and "doubt" in line]
+    assert line == (
+        "source shop is in doubt (silent) since 2026-04-30T11:20:00.000Z: nothing has come from it for longer than its "
+        "heartbeat; it holds every promise"
+    )
+    (partition,) = status_json(whole(found))["partitions"]
+    assert partition["doubt"] == {"reason": "silent", "since": "2026-04-30T11:20:00.000Z"}
 
 
 def test_only_a_worker_moves_the_clock() -> None:
@@ -272,9 +291,9 @@ def test_a_dead_letter_without_our_headers_has_an_unknown_reason() -> None:
 
 def test_partitions_with_another_book_are_named() -> None:
     """Workers that do not agree with each other, or an operator with the wrong file."""
-    (note,) = other_books([stands(), replace(stands(), partition=3), stands(stored=None)], "c" * 64)
+    (note,) = other_books({"0": "b" * 64, "3": "b" * 64, "5": "c" * 64, "7": None}, "c" * 64)
     assert note == "last worked with another book (bbbbbbbbbbbb, not cccccccccccc): partitions 0, 3"
-    assert other_books([stands()], "b" * 64) == []
+    assert other_books({"0": "b" * 64}, "b" * 64) == []
 
 
 @pytest.fixture

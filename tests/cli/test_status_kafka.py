@@ -151,6 +151,37 @@ def test_a_transaction_of_the_source_is_named_as_what_holds_its_partition(detect
     detector.until("its end", lambda found: found["lag"] == 0)
 
 
+def test_doubt_about_the_source_is_named_as_what_holds_its_partition(detector: Detector) -> None:
+    """Too many dead letters: everything is processed, and yet its frontier does not follow the clock."""
+    detector.create_all()
+    detector.worker.start()
+    detector.until("the worker", lambda found: found["lag"] == 0)
+    producer = Producer({"bootstrap.servers": detector.server})
+    for _ in range(9):
+        producer.produce(detector.topic, b"no event", partition=3)
+    producer.flush()
+    found = detector.until("doubt", lambda found: found["partitions"][3]["frontier"]["waits_for"] == "doubt")
+    third, fourth = found["partitions"][3:5]
+    assert third["doubt"]["reason"] == "dead_letters"
+    assert third["doubt"]["since"] <= found["at"]
+    assert third["frontier"]["inferred"] is False
+    assert (fourth["doubt"], fourth["frontier"]["waits_for"]) == (None, "clock")
+    assert "source shop is in doubt (dead_letters) since" in detector.status().out
+
+
+def test_a_source_that_is_silent_past_its_heartbeat_is_named(detector: Detector) -> None:
+    """By the time of its newest record; a source that has none yet is not silent."""
+    detector.create_all()
+    detector.book.write_text(detector.book.read_text().replace("settle: 100ms", "settle: 100ms, heartbeat: 1s"))
+    detector.worker.start()
+    detector.until("the worker", lambda found: found["lag"] == 0)
+    assert {each["doubt"] for each in detector.found()["partitions"]} == {None}
+    detector.send(1)
+    found = detector.until("silence", lambda found: found["partitions"][5]["doubt"] is not None)
+    assert {each["doubt"]["reason"] for each in found["partitions"]} == {"silent"}
+    assert {each["frontier"]["waits_for"] for each in found["partitions"]} <= {"doubt", "no_owner"}
+
+
 def test_missing_topics_are_named_and_the_rest_is_shown(detector: Detector) -> None:
     """With what makes them; the exit code is that of `topics check`, and none comes into being by being asked for."""
     detector.create(detector.topic)

@@ -17,6 +17,8 @@ from streams.security import KafkaSecurity
 STATE = TopicSpec("app-records-changelog", {"cleanup.policy": "compact"}, 4, TopicKind.STATE)
 MEMORY = TopicSpec("told-notified-changelog", {"cleanup.policy": "compact"}, 4, TopicKind.MEMORY)
 OUTPUT = TopicSpec("promisewatch.breaches", {"cleanup.policy": "delete"}, 4)
+FACTS = TopicSpec("promisewatch.facts", {"cleanup.policy": "delete"}, 4, TopicKind.FACTS)
+TEXTS = TopicSpec("ingest-texts-changelog", {"cleanup.policy": "compact"}, 1, TopicKind.TEXTS)
 SOURCE = TopicSpec("orders", {}, 4, TopicKind.SOURCE)
 
 
@@ -53,6 +55,25 @@ class TestJudging:
         assert "another --app-id" in (left(checked, STATE) or "")
         assert left(checked, OUTPUT) == "left because of app-records-changelog"
 
+    def test_a_facts_topic_with_facts_is_not_extended_nor_anything_else_then(self) -> None:
+        """The hash of a subject chooses its partition: with more of them it would leave its state."""
+        logs = {FACTS.name: self.used, STATE.name: self.used, OUTPUT.name: self.new}
+        checked = judge([drifted(FACTS, 2), drifted(STATE, 2), drifted(OUTPUT, 2)], logs, 1)
+        assert "it holds facts by 2 partitions" in (left(checked, FACTS) or "")
+        assert "holds the state of 2 partitions" in (left(checked, STATE) or "")
+        assert left(checked, OUTPUT) == "left because of promisewatch.facts"
+        assert left(judge([drifted(FACTS, 2)], {FACTS.name: self.new}, 1), FACTS) is None
+
+    def test_facts_that_were_compacted_may_be_gone(self) -> None:
+        """Only the newest of each subject is left then: setting the right policy brings nothing back."""
+        checked = judge([drifted(FACTS, configs={"cleanup.policy": "compact,delete"})], {FACTS.name: self.used}, 1)
+        assert left(checked, FACTS) is None
+        (note,) = warnings(checked, {FACTS.name: self.used})
+        assert "facts may be gone already, since cleanup.policy compact,delete keeps only the newest" in note
+        assert warnings(checked, {FACTS.name: self.new}) == []
+        other = judge([drifted(OUTPUT, configs={"cleanup.policy": "compact"})], {OUTPUT.name: self.used}, 1)
+        assert warnings(other, {OUTPUT.name: self.used}) == []
+
     def test_the_notifiers_memory_is_extended_with_a_warning(self) -> None:
         """Forgetting all of it, under another application id, would tell everything again."""
         checked = judge([drifted(MEMORY, 2)], {MEMORY.name: self.used}, 1)
@@ -69,6 +90,10 @@ class TestJudging:
             (STATE, new, "no partitions away: delete it"),
             (STATE, used, "start under another --app-id"),
             (MEMORY, used, "--notifier-app-id"),
+            (FACTS, new, "no partitions away: delete it"),
+            (FACTS, used, "leave out --facts-partitions"),
+            (TEXTS, new, "no partitions away: delete it"),
+            (TEXTS, used, "--ingest-app-id"),
         ],
     )
     def test_more_partitions_than_required_are_never_mended(self, spec: TopicSpec, log: Log, advice: str) -> None:

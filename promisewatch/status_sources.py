@@ -1,0 +1,311 @@
+"""How far an ingest and the detectors behind it are, worked out from what Kafka has told. Pure: nobody is asked here.
+
+How far a source partition is complete is said by the vectors on the facts topic, and kept with the ingest group's
+offsets. How far a facts partition is follows from the vector that its worker has stored: each group of promises waits
+for the partitions of its own sources.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from promises.rules import ALWAYS
+from promises.vector import Vector
+from promisewatch.statuses import (
+    GETS_ON,
+    DeadLetters,
+    Hold,
+    LastBreach,
+    Log,
+    Running,
+    letters_together,
+    newest_breach,
+    owner_of,
+    processed_offset,
+    what_holds,
+)
+from schemas.book_model import Source
+from schemas.exits import ExitCode
+from schemas.groups import Group as PromiseGroup
+from schemas.records import Checkpoint
+from schemas.sourcepositions import SourcePosition
+from schemas.vectors import Hold as Doubt
+from schemas.vectors import source_partition
+from streams.observing import Group, Member
+
+ABREAST_MS = 10_000
+"""A frontier that is no further behind than this, and what its source may publish late, is held up by nothing: vectors
+come every second, and a group's offsets are committed every few."""
+
+
+@dataclass(frozen=True)
+class SourcePartitionStatus:
+    """One partition of a source, as the ingest has it. Instants are UTC milliseconds, None where nothing is known.
+
+    `processed`: everything below is on the facts topic. `doubt` is why its frontier is held on purpose, and since when.
+    `book` is the hash of the book that it was last mapped with, `gap` a span in which facts may have expired unread.
+    """
+
+    name: str
+    topic: str
+    partition: int
+    log: Log
+    processed: int | None
+    lag: int | None
+    frontier: int | None
+    behind_ms: int | None
+    hold: Hold
+    doubt: Doubt | None
+    owner: Member | None
+    book: str | None
+    gap: tuple[int, int] | None
+    dead_letters: DeadLetters | None = None
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """A source and its partitions."""
+
+    source: Source
+    partitions: tuple[SourcePartitionStatus, ...]
+
+
+@dataclass(frozen=True)
+class GroupStatus:
+    """Promises that wait for the same sources. `frontier` is that of the facts partition that is furthest behind.
+
+    `waits_for` is the source partition whose frontier is the oldest there.
+    """
+
+    sources: tuple[str, ...]
+    promises: tuple[str, ...]
+    frontier: int | None
+    waits_for: str | None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the worker of a facts partition has stored: how far it is, what vectors of this book said (None: it has
+    heard none), and its groups of promises.
+    """
+
+    checkpoint: Checkpoint | None
+    vector: Vector | None
+    groups: Sequence[PromiseGroup]
+
+
+@dataclass(frozen=True)
+class FactsPartitionStatus:
+    """One partition of the facts topic, as its worker has it. Instants are UTC milliseconds, None where unknown.
+
+    `frontier` is that of the group of promises that is furthest behind, and `waits_for` the source partition that this
+    one waits for: None where the facts partition waits for something of its own.
+    """
+
+    partition: int
+    log: Log
+    processed: int | None
+    stored: int | None
+    lag: int | None
+    frontier: int | None
+    behind_ms: int | None
+    hold: Hold
+    waits_for: str | None
+    owner: Member | None
+    book: str | None
+    last_breach: LastBreach | None = None
+    dead_letters: DeadLetters | None = None
+    running: Running | None = None
+
+
+@dataclass(frozen=True)
+class SourcesStatus:
+    """An ingest and a detect application with one facts topic. Groups None: the broker does not tell.
+
+    `ingest` is what the ingest's consumer group does with each source topic. `missing`, `forbidden` and `notes` as in
+    `Status`; `differing` are topics whose partitions are not those of the facts topic.
+    """
+
+    at: int
+    app_id: str
+    ingest_app_id: str
+    book_path: str
+    book_digest: str
+    facts: str
+    sources: tuple[SourceStatus, ...] = ()
+    groups: tuple[GroupStatus, ...] = ()
+    partitions: tuple[FactsPartitionStatus, ...] = ()
+    group: Group | None = None
+    ingest: Mapping[str, Group] | None = None
+    missing: tuple[str, ...] = ()
+    differing: tuple[str, ...] = ()
+    forbidden: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def code(self) -> ExitCode:
+        """How `promisewatch status` ends."""
+        if self.forbidden:
+            return ExitCode.CONFIG
+        return ExitCode.DIFFERENT if self.missing or self.differing else ExitCode.OK
+
+    @property
+    def lag(self) -> int | None:
+        """Of all partitions of facts and sources together; None if none is known."""
+        ingest = [each.lag for source in self.sources for each in source.partitions]
+        known = [lag for lag in (*ingest, *(each.lag for each in self.partitions)) if lag is not None]
+        return sum(known) if known else None
+
+    @property
+    def frontier(self) -> int | None:
+        """Up to when every promise can be judged everywhere; None while that is not known of one."""
+        return oldest(each.frontier for each in self.partitions)
+
+    @property
+    def last_breach(self) -> LastBreach | None:
+        """The newest of all partitions."""
+        return newest_breach(each.last_breach for each in self.partitions)
+
+    @property
+    def dead_letters(self) -> DeadLetters | None:
+        """Those of all sources, and of the facts topic, together."""
+        ingest = [each.dead_letters for source in self.sources for each in source.partitions]
+        return letters_together([*ingest, *(each.dead_letters for each in self.partitions)])
+
+    def held_by(self, source: str) -> tuple[str, ...]:
+        """The promises that wait for a source."""
+        return tuple(name for group in self.groups if source in group.sources for name in group.promises)
+
+
+def oldest(frontiers: Iterable[int | None]) -> int | None:
+    """The least of them; None if one is not known, or if there is none."""
+    found = list(frontiers)
+    return None if None in found else min((each for each in found if each is not None), default=None)
+
+
+def source_partition_status(
+    source: Source,
+    partition: int,
+    log: Log,
+    group: Group | None,
+    position: SourcePosition | None,
+    vector: Vector,
+    now_ms: int,
+) -> SourcePartitionStatus:
+    """Where one partition of a source stands at `now_ms` (UTC), which was read before anything was asked.
+
+    `group` is what the ingest's group does with the topic, `position` what came with its offset, and `vector` what the
+    newest vectors say.
+    """
+    name = source_partition(source.name, partition)
+    owner = None if group is None else owner_of(group.members, partition)
+    processed = None if group is None else group.positions.get(partition)
+    said = [dict(vector.waits_for([source.name])).get(name)]
+    if position is not None and position.book == vector.book:
+        said.append(position.frontier)
+    frontier = max((at for at in said if at is not None), default=None)
+    doubt = vector.holds.get(name)
+    hold = what_holds(source, log, log.end if processed is None else processed, owner, told=group is not None)
+    if hold in GETS_ON:
+        if frontier is None and position is None:
+            hold = Hold.UNREAD
+        elif doubt is not None:
+            hold = Hold.DOUBT
+        elif position is not None and position.book != vector.book:
+            hold = Hold.OTHER_BOOK
+        elif hold is Hold.LAG and frontier is not None and now_ms - frontier <= source.settle_ms + ABREAST_MS:
+            hold = Hold.CLOCK if source.frontier == "clock" else Hold.MARKER
+    return SourcePartitionStatus(
+        name=name,
+        topic=source.topic,
+        partition=partition,
+        log=log,
+        processed=processed,
+        lag=None if processed is None else max(0, log.end - processed),
+        frontier=frontier,
+        behind_ms=None if frontier is None else now_ms - frontier,
+        hold=hold,
+        doubt=doubt,
+        owner=owner,
+        book=None if position is None else position.book,
+        gap=None if position is None else position.gap,
+    )
+
+
+def facts_partition_status(
+    partition: int,
+    log: Log,
+    stored: Stored,
+    group: Group | None,
+    newest: Vector,
+    sources: Mapping[str, SourcePartitionStatus],
+    now_ms: int,
+) -> FactsPartitionStatus:
+    """Where one partition of the facts topic stands. `newest`: what the newest vectors say; `sources`: by name."""
+    checkpoint, vector, groups = stored.checkpoint, stored.vector, stored.groups
+    owner = None if group is None else owner_of(group.members, partition)
+    processed = None if checkpoint is None else processed_offset(checkpoint, group, partition, log)
+    hold = _what_holds_facts(log, processed, owner, told=group is not None)
+    frontier, waits_for = (None, None) if vector is None else _furthest_behind(vector, groups)
+    if hold is None and vector is None:
+        hold = Hold.OTHER_BOOK
+    if hold is None and _is_further(newest, frontier, groups):
+        hold = Hold.LAG
+    if hold is not None:
+        waits_for = None
+    elif waits_for is not None and waits_for in sources:
+        hold = sources[waits_for].hold
+    else:
+        hold = Hold.UNREAD
+    return FactsPartitionStatus(
+        partition=partition,
+        log=log,
+        processed=processed,
+        stored=None if checkpoint is None else checkpoint.next_offset,
+        lag=None if processed is None else max(0, log.end - processed),
+        frontier=frontier,
+        behind_ms=None if frontier is None else now_ms - frontier,
+        hold=hold,
+        waits_for=waits_for,
+        owner=owner,
+        book=None if checkpoint is None else checkpoint.book,
+    )
+
+
+def _what_holds_facts(log: Log, processed: int | None, owner: Member | None, *, told: bool) -> Hold | None:
+    """What is the matter with a facts partition itself, whatever its sources are about."""
+    if processed is None:
+        return Hold.NO_CHECKPOINT
+    if processed > log.end:
+        return Hold.RECREATED
+    if processed < log.beginning:
+        return Hold.EXPIRED
+    return Hold.NO_OWNER if told and owner is None else None
+
+
+def _furthest_behind(vector: Vector, groups: Iterable[PromiseGroup]) -> tuple[int | None, str | None]:
+    """The frontier of the group that is furthest behind, and the source partition that it waits for."""
+    waits = [waited[0] for group in groups if (waited := vector.waits_for(group.sources))]
+    name, frontier = min(waits, key=lambda wait: ALWAYS if wait[1] is None else wait[1], default=(None, None))
+    return frontier, name
+
+
+def _is_further(newest: Vector, frontier: int | None, groups: Iterable[PromiseGroup]) -> bool:
+    """Whether the worker has yet to read what the vectors say."""
+    said, _ = _furthest_behind(newest, groups)
+    return said is not None and (frontier is None or said > frontier + ABREAST_MS)
+
+
+def group_statuses(stored: Iterable[Stored]) -> tuple[GroupStatus, ...]:
+    """The groups of all facts partitions, each once."""
+    found: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[int | None, str | None]] = {}
+    for one in stored:
+        for group in one.groups:
+            key = group.sources, group.promises
+            here = (None, None) if one.vector is None else _furthest_behind(one.vector, [group])
+            if key not in found or _before(here[0], found[key][0]):
+                found[key] = here
+    return tuple(GroupStatus(*names, *behind) for names, behind in found.items())
+
+
+def _before(one: int | None, other: int | None) -> bool:
+    return other is not None and (one is None or one < other)
