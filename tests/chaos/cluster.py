@@ -59,6 +59,7 @@ class Cluster:
         self.broker = broker
         self.run = run
         self.topic = f"{run}.events"
+        self.sources = [self.topic]
         self.frontier = frontier
         self.settle_ms = settle_ms
         self.folder = folder
@@ -79,7 +80,7 @@ class Cluster:
         server = self.broker.bootstrap_server
         self.producer = AIOKafkaProducer(bootstrap_servers=server, acks="all", linger_ms=1, request_timeout_ms=120_000)
         await self.producer.start()
-        self.watch = Watch(server, self.topic, committed=True, on_breach=lambda _: None)
+        self.watch = Watch(server, *self.sources, committed=True, on_breach=lambda _: None)
         self.lag = Lag(server, topics.changelog(self.run), committed=True)
         self._tasks = [asyncio.create_task(work) for work in (self.watch.run(), self.lag.run(), self._orchestrate())]
 

@@ -25,7 +25,8 @@ LONGEST_MS = 6_000
 
 BOOK = """
 sources:
-  shop: {{topic: {topic}, format: json, id: id, type: type, time: at, settle: {settle_ms}ms, frontier: {frontier}}}
+  shop: {{topic: {topic}, format: json, id: id, type: type, time: at, settle: {settle_ms}ms, frontier: {frontier},
+    doubt: {{late: never}}}}
 defaults: {{timezone: Europe/Amsterdam, key: order, orphan_ttl: 20s}}
 promises:
 - {{id: deliver, when: {{event: placed}}, due: {{field: by}},
@@ -89,6 +90,11 @@ class World:
         self._waiting: list[tuple[int, int, Sent]] = []
         self._orders = 0
         self._events = 0
+        self._muted: set[str] = set()
+
+    def mute(self, kind: str) -> None:
+        """From now on no event of this type happens."""
+        self._muted.add(kind)
 
     def advance(self, to_ms: int, orders: int) -> list[Sent]:
         """What is published until `to_ms`, in that order; meanwhile `orders` new orders begin, about a second later."""
@@ -175,6 +181,8 @@ class World:
         return due - random.randrange(1_500)
 
     def _tell(self, kind: str, subject: str, happened: int, data: dict[str, Any]) -> None:
+        if kind in self._muted:
+            return
         sent = self._sent(kind, subject, happened, data)
         self._publish(sent)
         if self._random.random() < 0.05:

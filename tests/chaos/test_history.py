@@ -9,13 +9,15 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from promisewatch.brokers import ApacheKafka
-from schemas.exits import ExitCode
-from tests.chaos.cluster import PARTITIONS, PATIENCE_SECONDS, Cluster, check, cluster, partition_of
-from tests.chaos.oracle import World, iso
+from promisewatch.demonstration.report import verdict_problems
+from promisewatch.demonstration.watch import RETRACTED, Seen
+from tests.chaos.cluster import PARTITIONS, Cluster, check, cluster, partition_of
+from tests.chaos.oracle import BOOK, ORPHAN_TTL_MS, World, iso
 from tests.chaos.test_kills import BASE_MS, step
 
 pytestmark = [pytest.mark.kafka]
 SETTLE_MS = 2_000
+SKEW_MS = 1_000
 
 
 def truncate(one: Cluster, before: dict[int, int]) -> None:
@@ -90,23 +92,54 @@ async def test_since_says_from_when_promises_open(
         await check(one, world, last + 1, known_since=dict.fromkeys((event.subject for event in world.told), since))
 
 
-async def test_events_that_expired_unread_stop_the_worker_instead_of_looking_like_broken_promises(
+async def test_what_ran_while_events_expired_unread_is_held_and_what_comes_later_is_judged(
     broker: ApacheKafka, tmp_path: Path, unique: Callable[[str], str], seed: int
 ) -> None:
-    """While the worker was away a part of the log expired: it says so and ends with 78, and publishes nothing."""
+    """While the worker was away most of what came expired. It goes on: no promise is broken that was kept by what was
+    lost, those that waited for it are listed, and those of later orders end as ever.
+    """
     run = unique("gap")
-    async with cluster(broker, tmp_path, run, frontier="markers", settle_ms=SETTLE_MS) as one:
-        world = World(seed, BASE_MS, run)
+    book = BOOK.replace("orphan_ttl: 20s", f"orphan_ttl: 20s, skew: {SKEW_MS}ms")
+    async with cluster(broker, tmp_path, run, frontier="markers", settle_ms=SETTLE_MS, book=book) as one:
+        world = World(seed, BASE_MS, run, conflicts=False)
         one.start("one")
         await step(one, world)
         await one.until("work on every partition", lambda: one.lag.partitions_processed() == PARTITIONS)
         one.kill("one")
-        published = len((await one.published()).outcomes)
         await step(one, world)
         await step(one, world)
-        await asyncio.to_thread(truncate, one, {partition: log[-1][0] for partition, log in one.log.items()})
-        worker = one.start("one")
-        one.expect_end("one")
-        assert await asyncio.to_thread(worker.wait, PATIENCE_SECONDS) == ExitCode.CONFIG
-        assert "expired unread" in worker.last_words()
-        assert len((await one.published()).outcomes) == published
+        last_ones = {partition: log[-1] for partition, log in one.log.items()}
+        await asyncio.to_thread(truncate, one, {partition: offset for partition, (offset, _) in last_ones.items()})
+        for _ in range(4):
+            await step(one, world)
+        one.start("one")
+        last = await one.finish(world)
+        assert "records expired unread" in one.workers["one"].log.read_text()
+        until = {partition: event.time + SETTLE_MS + SKEW_MS for partition, (_, event) in last_ones.items()}
+        nothing_is_broken_by_what_was_lost(await one.published(), world, last + 1, until)
+
+
+def nothing_is_broken_by_what_was_lost(seen: Seen, world: World, as_of: int, until: dict[int, int]) -> None:
+    """The verdicts after a gap, which ended at `until` by partition, against those of the whole world."""
+    truth, found = world.verdicts(as_of), seen.last_outcomes()
+    broken = {key for key, verdict in truth.items() if verdict.broken}
+    said = {(one.promise, one.subject) for one in seen.breaches}
+    assert not [one for one in seen.breaches if one.type == RETRACTED]
+    assert said <= broken
+    held = {key for key, outcomes in found.items() if [one.status for one in outcomes] == ["held"]}
+    assert {promise for promise, _ in held} >= {"deliver", "confirm"}
+    assert all(truth[key].opened_at < until[partition_of(key[1])] for key in held)
+    began: dict[str, int] = {}
+    for event in world.told:
+        began[event.subject] = min(began.get(event.subject, event.time), event.time)
+
+    def is_later(promise: str, subject: str) -> bool:
+        known = until[partition_of(subject)] + (ORPHAN_TTL_MS if promise == "label" else 0)
+        return began[subject] >= known
+
+    later = {key: verdict for key, verdict in truth.items() if is_later(*key)}
+    assert {promise for promise, _ in later} == {"deliver", "confirm", "label"}
+    assert any(verdict.broken for verdict in later.values())
+    assert verdict_problems(later, {key: outcomes for key, outcomes in found.items() if is_later(*key)}) == []
+    assert {key for key in broken if is_later(*key)} <= said
+    print(f"{len(held)} held, {len(held & broken)} of them broken; {len(later)} later ones judged, {len(said)} broken")

@@ -34,7 +34,8 @@ SOURCE_BYTES = 8 << 20
 LARGE = 5_000_000
 PATIENCE_SECONDS = 180.0
 BOOK = """
-sources: {{shop: {{topic: {topic}, format: json, id: id, type: type, time: at, frontier: markers}}}}
+sources: {{shop: {{topic: {topic}, format: json, id: id, type: type, time: at, frontier: markers,
+  doubt: {{dead_letters: never}}}}}}
 defaults: {{timezone: Europe/Amsterdam, key: order_id, skew: 5m, retention: 36500d}}
 promises: [{{id: told, when: {{event: placed}}, due: {{within: 15m}}, expect: {{event: told, where: {{kind: mail}}}}}}]
 """

@@ -35,3 +35,9 @@ def base(tools: Path) -> Manifests:
 def example(tools: Path) -> Manifests:
     """The example overlay, as it would be sent."""
     return Manifests.render(tools, ROOT / "k8s" / "overlays" / "example")
+
+
+@pytest.fixture(scope="session")
+def sources(tools: Path) -> Manifests:
+    """The example with several sources: the base and the component that reads them."""
+    return Manifests.render(tools, ROOT / "k8s" / "overlays" / "sources")

@@ -20,7 +20,10 @@ COMMANDS = {
     "promisewatch-detect": "worker",
     "promisewatch-notifier": "notifier",
     "promisewatch-topics": "topics",
+    "promisewatch-ingest": "ingest",
 }
+"""Every process with its command; all of them are in the overlay `sources`."""
+MEMBERS = ["promisewatch-detect", "promisewatch-notifier", "promisewatch-ingest"]
 
 
 def check(tools: Path, *directories: Path) -> subprocess.CompletedProcess[str]:
@@ -35,9 +38,9 @@ def kustomization(folder: Path, text: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("directory", ["base", "overlays/example"])
+@pytest.mark.parametrize("directory", ["base", "overlays/example", "overlays/sources"])
 def test_the_manifests_fit_the_schemas_strictly(tools: Path, directory: str) -> None:
-    """Every object of the base and of the example overlay, against the oldest and the newest Kubernetes."""
+    """Every object of the base and of the example overlays, against the oldest and the newest Kubernetes."""
     done = check(tools, K8S / directory)
     assert done.returncode == 0, done.stderr
     assert " 0 problems" in done.stdout
@@ -80,78 +83,96 @@ def test_the_check_refuses_what_does_not_fit(tools: Path, tmp_path: Path, text: 
     assert expected in done.stderr
 
 
-def test_every_pod_is_locked_down(base: Manifests) -> None:
+def test_every_pod_is_locked_down(sources: Manifests) -> None:
     """UID 10001, read-only root, no capability, no privilege, the default seccomp profile, no token."""
-    assert base.pods().keys() == COMMANDS.keys()
-    for name, template in base.pods().items():
+    assert sources.pods().keys() == COMMANDS.keys()
+    for name, template in sources.pods().items():
         pod = template["spec"]
         assert pod["automountServiceAccountToken"] is False, name
         assert pod["serviceAccountName"] == "promisewatch", name
         context = pod["securityContext"]
         assert (context["runAsNonRoot"], context["runAsUser"], context["runAsGroup"]) == (True, 10001, 10001), name
         assert context["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert base.container(name)["securityContext"] == {
+        assert sources.container(name)["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }, name
-    assert base.one("ServiceAccount", "promisewatch")["automountServiceAccountToken"] is False
+    assert sources.one("ServiceAccount", "promisewatch")["automountServiceAccountToken"] is False
 
 
-def test_no_service_can_set_our_variables(base: Manifests) -> None:
+def test_no_service_can_set_our_variables(sources: Manifests) -> None:
     """Kubernetes would announce a Service named promisewatch as PROMISEWATCH_PORT: service links are off."""
-    assert all(template["spec"]["enableServiceLinks"] is False for template in base.pods().values())
+    assert all(template["spec"]["enableServiceLinks"] is False for template in sources.pods().values())
 
 
 @pytest.mark.parametrize("owner", COMMANDS)
-def test_every_variable_is_a_setting_of_its_command(base: Manifests, example: Manifests, owner: str) -> None:
+def test_every_variable_is_a_setting_of_its_command(
+    base: Manifests, example: Manifests, sources: Manifests, owner: str
+) -> None:
     """No variable without effect, in the base and in the example; a Secret's may be settings of every process."""
     command = COMMANDS[owner]
     known = {f"PROMISEWATCH_{name.upper()}" for name in PROCESSES[command].model_fields}
-    for manifests in (base, example):
+    for manifests in (base, example, sources):
+        if owner not in manifests.pods():  # where a worker reads its source itself there is no ingest
+            assert (owner, manifests is sources) == ("promisewatch-ingest", False)
+            continue
         assert manifests.container(owner)["args"][0] == command
         assert manifests.environment(owner, "pod").keys() <= known
 
 
-@pytest.mark.parametrize("owner", ["promisewatch-detect", "promisewatch-notifier"])
-def test_a_pod_has_longer_to_end_than_its_drain_takes(base: Manifests, owner: str) -> None:
+@pytest.mark.parametrize("owner", MEMBERS)
+def test_a_pod_has_longer_to_end_than_its_drain_takes(sources: Manifests, owner: str) -> None:
     """Kubernetes kills only a process that has overrun its own bound."""
-    drain = float(base.environment(owner, "pod")["PROMISEWATCH_DRAIN_TIMEOUT"])
-    assert base.pods()[owner]["spec"]["terminationGracePeriodSeconds"] >= drain + 15
+    drain = float(sources.environment(owner, "pod")["PROMISEWATCH_DRAIN_TIMEOUT"])
+    assert sources.pods()[owner]["spec"]["terminationGracePeriodSeconds"] >= drain + 15
 
 
-def test_a_detector_keeps_its_partitions_while_its_pod_is_replaced(base: Manifests) -> None:
+@pytest.mark.parametrize("owner", ["promisewatch-detect", "promisewatch-ingest"])
+def test_what_has_a_name_keeps_its_partitions_while_its_pod_is_replaced(sources: Manifests, owner: str) -> None:
     """Static membership: the pod's name is the id, unique in a StatefulSet, and the session outlasts a restart."""
-    environment = base.environment("promisewatch-detect", "promisewatch-detect-1")
-    assert environment["PROMISEWATCH_INSTANCE_ID"] == "promisewatch-detect-1"
+    assert owner in {each["metadata"]["name"] for each in sources.of_kind("StatefulSet")}
+    environment = sources.environment(owner, f"{owner}-1")
+    assert environment["PROMISEWATCH_INSTANCE_ID"] == f"{owner}-1"
     session, drain = (float(environment[f"PROMISEWATCH_{name}_TIMEOUT"]) for name in ("SESSION", "DRAIN"))
     assert session >= 2 * drain
-    assert "PROMISEWATCH_INSTANCE_ID" not in base.environment("promisewatch-notifier", "pod")
+    assert "PROMISEWATCH_INSTANCE_ID" not in sources.environment("promisewatch-notifier", "pod")
 
 
-@pytest.mark.parametrize("owner", ["promisewatch-detect", "promisewatch-notifier"])
-def test_probes_and_metrics_reach_the_port_that_is_listened_on(base: Manifests, owner: str) -> None:
+@pytest.mark.parametrize("owner", MEMBERS)
+def test_probes_and_metrics_reach_the_port_that_is_listened_on(sources: Manifests, owner: str) -> None:
     """Containers' port, setting, probes, monitor and network policy agree; and not on loopback."""
-    container = base.container(owner)
-    environment = base.environment(owner, "pod")
+    container = sources.container(owner)
+    environment = sources.environment(owner, "pod")
     (port,) = container["ports"]
     assert environment["PROMISEWATCH_HTTP_PORT"] == str(port["containerPort"])
     assert environment["PROMISEWATCH_HTTP_HOST"] == "0.0.0.0"
     probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
     assert {probe["port"] for probe in probes.values()} == {port["name"]}
     assert [probe["path"] for probe in probes.values()] == ["/livez", "/livez", "/readyz"]
-    (endpoint,) = base.one("PodMonitor", "promisewatch")["spec"]["podMetricsEndpoints"]
+    (endpoint,) = sources.one("PodMonitor", "promisewatch")["spec"]["podMetricsEndpoints"]
     assert (endpoint["port"], endpoint["path"]) == (port["name"], "/metrics")
-    ingress = base.one("NetworkPolicy", "promisewatch")
+    ingress = sources.one("NetworkPolicy", "promisewatch")
     assert [each["port"] for rule in ingress["spec"]["ingress"] for each in rule["ports"]] == [port["name"]]
 
 
-def test_every_selector_selects_a_pod(base: Manifests) -> None:
+def test_detectors_may_ask_each_other_and_nobody_else(base: Manifests) -> None:
+    """What `promisewatch subject` needs; for it they share a token, which none but they read."""
+    policy = base.one("NetworkPolicy", "promisewatch-detect")["spec"]
+    (into,), (out,) = policy["ingress"], policy["egress"]
+    assert into["from"] == out["to"] == [{"podSelector": policy["podSelector"]}]
+    assert into["ports"] == out["ports"] == [{"port": "http", "protocol": "TCP"}]
+    secrets = {owner: {each["secretRef"]["name"] for each in base.container(owner)["envFrom"] if "secretRef" in each}
+               for owner in base.pods()}  # fmt: skip
+    assert [owner for owner, names in secrets.items() if "promisewatch-detect" in names] == ["promisewatch-detect"]
+
+
+def test_every_selector_selects_a_pod(sources: Manifests) -> None:
     """A selector that fits no pod is valid, and protects or scrapes nothing."""
-    labels = [template["metadata"]["labels"] for template in base.pods().values()]
+    labels = [template["metadata"]["labels"] for template in sources.pods().values()]
     selectors = [
         (each["kind"], each["metadata"]["name"], each["spec"].get("selector") or each["spec"].get("podSelector"))
-        for each in base.objects
+        for each in sources.objects
         if each["kind"]
         in {"Service", "PodDisruptionBudget", "NetworkPolicy", "PodMonitor", "StatefulSet", "Deployment"}
     ]
@@ -161,11 +182,11 @@ def test_every_selector_selects_a_pod(base: Manifests) -> None:
         assert any(wanted.items() <= found.items() for found in labels), f"{kind} {name}"
 
 
-def test_what_is_mounted_is_all_that_is_written(base: Manifests) -> None:
+def test_what_is_mounted_is_all_that_is_written(sources: Manifests) -> None:
     """The state folder and /tmp are mounted writable, the book is not."""
     for owner in COMMANDS:
-        mounts = {mount["mountPath"]: mount for mount in base.container(owner)["volumeMounts"]}
-        environment = base.environment(owner, "pod")
+        mounts = {mount["mountPath"]: mount for mount in sources.container(owner)["volumeMounts"]}
+        environment = sources.environment(owner, "pod")
         assert "/tmp" in mounts
         if "PROMISEWATCH_STATE_DIR" in environment:
             assert environment["PROMISEWATCH_STATE_DIR"] in mounts
@@ -173,13 +194,20 @@ def test_what_is_mounted_is_all_that_is_written(base: Manifests) -> None:
             assert mounts[str(Path(environment["PROMISEWATCH_BOOK"]).parent)]["readOnly"] is True
 
 
-def test_everything_has_requests_and_a_memory_limit(base: Manifests) -> None:
+def test_everything_has_requests_and_a_memory_limit(sources: Manifests) -> None:
     """No pod is first to be evicted, none can take a node's memory; a CPU limit would only delay breaches."""
     for owner in COMMANDS:
-        resources = base.container(owner)["resources"]
+        resources = sources.container(owner)["resources"]
         assert {"cpu", "memory", "ephemeral-storage"} <= resources["requests"].keys()
         assert "memory" in resources["limits"]
         assert "cpu" not in resources["limits"]
+
+
+def test_ingest_and_detectors_read_one_book(sources: Manifests) -> None:
+    """Mounted from one ConfigMap: a change starts both anew, and facts are made by the book that judges them."""
+    detect, ingest = (sources.pods()[f"promisewatch-{name}"] for name in ("detect", "ingest"))
+    assert book_volume(detect) == book_volume(ingest)
+    assert len(load_book(K8S / "overlays" / "sources" / "book.yaml").sources) > 1
 
 
 def test_a_changed_book_starts_the_detectors_anew(base: Manifests, tools: Path, tmp_path: Path) -> None:
@@ -205,24 +233,26 @@ def book_volume(template: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("owner", COMMANDS)
 def test_the_settings_of_the_example_go_together(
-    example: Manifests, owner: str, monkeypatch: pytest.MonkeyPatch
+    example: Manifests, sources: Manifests, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the Secrets that docs/deployment.md names, every process takes its settings."""
     secrets = {
         "PROMISEWATCH_SASL_USERNAME": "promisewatch",
         "PROMISEWATCH_SASL_PASSWORD": "secret",
         "PROMISEWATCH_WEBHOOK_KEYS": "whsec_" + "QUJD" * 8,
+        "PROMISEWATCH_SUBJECT_TOKEN": "0123456789abcdef" * 4,
     }
     for name in [name for name in os.environ if name.startswith("PROMISEWATCH_")]:
         monkeypatch.delenv(name)
-    for name, value in (example.environment(owner, "pod-0") | secrets).items():
+    manifests = example if owner in example.pods() else sources
+    for name, value in (manifests.environment(owner, "pod-0") | secrets).items():
         assert f"    --from-literal={name}=" in HANDBOOK or name not in secrets
         monkeypatch.setenv(name, value)
     settings = PROCESSES[COMMANDS[owner]]()
     assert settings.model_dump()["bootstrap_server"].count(",") == 2
 
 
-@pytest.mark.parametrize("directory", ["base", "overlays/example"])
+@pytest.mark.parametrize("directory", ["base", "overlays/example", "overlays/sources"])
 def test_the_books_are_in_order(directory: str) -> None:
     """What is deployed as it stands starts: its book loads."""
     assert load_book(K8S / directory / "book.yaml").promises
@@ -232,7 +262,9 @@ def test_images_are_named_by_this_version(base: Manifests) -> None:
     """No `latest`: the version of the project file, in every pod."""
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version
-    assert {base.container(owner)["image"] for owner in COMMANDS} == {f"promisewatch:{version[1]}"}
+    images = {base.container(owner)["image"] for owner in base.pods()}
+    images |= set(re.findall(r"image: (\S+)", (K8S / "components" / "ingest" / "ingest.yaml").read_text()))
+    assert images == {f"promisewatch:{version[1]}"}
 
 
 def test_the_handbooks_speak_of_settings_that_exist() -> None:

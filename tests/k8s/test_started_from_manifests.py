@@ -52,6 +52,7 @@ class Pod:
         """Work out arguments, environment and files; nothing runs yet."""
         self._container = manifests.container(owner)
         self._arguments = self._container["args"]
+        folder.mkdir(exist_ok=True)
         self._log = folder / "log"
         environment = manifests.environment(owner, f"{owner}-0")
         (self.port,) = free_ports(1)
@@ -143,3 +144,31 @@ def test_the_topics_of_the_book_are_made(topics: str) -> None:
     """The Job's own table names the source, what is published and the changelogs."""
     for name in ("shop.events.dlq", "promisewatch.breaches", "promisewatch-records-changelog"):
         assert name in topics
+
+
+def test_an_ingest_pod_of_the_manifests_reads_every_source_and_ends_in_time(
+    topics: str, sources: Manifests, broker: ApacheKafka, tmp_path: Path
+) -> None:
+    """With the topics of the Job's own making; it needs no folder of state."""
+    del topics  # the shared ones have four partitions by now, as these sources will have
+    job = Pod(sources, "promisewatch-topics", broker, tmp_path / "job")
+    pod = Pod(sources, "promisewatch-ingest", broker, tmp_path / "ingest")
+    for each in (job, pod):  # the example's cluster asks for a login, this one does not
+        for name in ("PROMISEWATCH_SECURITY_PROTOCOL", "PROMISEWATCH_SASL_MECHANISM"):
+            del each.environment[name]
+    job.environment |= {"PROMISEWATCH_REPLICATION_FACTOR": "1", "PROMISEWATCH_PARTITIONS": "4"}
+    job.start()
+    assert job.process.wait(READY_SECONDS) == 0, job.told()
+    pod.start()
+    try:
+        pod.until("startup")
+        pod.until("readiness")
+        _, page = pod.get("/metrics")
+        assert "\npromise_ready 1.0\n" in page
+        assert "\npromise_partitions 12.0\n" in page
+        assert pod.state is None
+        assert pod.end(sources.pods()["promisewatch-ingest"]["spec"]["terminationGracePeriodSeconds"]) == 0, pod.told()
+    finally:
+        if pod.process.poll() is None:
+            pod.process.kill()
+            pod.process.wait()
