@@ -193,10 +193,7 @@ async def test_a_source_that_was_recreated_ends_the_process_with_a_message_that_
             await one.send(producer, "shop", 0, shop_event(1, now_ms(), 0))
             await producer.flush()
         await one.all_sent()
-        assert one.ingest.stop() == 0  # so that its position is committed
-        known = len((await one.held())[0].vectors)
-        one.ingest.start()
-        await one.until("a vector of the new process", lambda found: len(found[0].vectors) > known)
+        await asyncio.sleep(4)  # two of the intervals at which positions are committed
         one.delete(one.topics["shop"])
         one.create({one.topics["shop"]: SHOP_PARTITIONS})
         assert await asyncio.to_thread(one.ingest.wait, 60) in {ExitCode.CONFIG, ExitCode.RESTART}

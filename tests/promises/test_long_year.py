@@ -167,7 +167,9 @@ class Run:
 
     def size(self) -> dict[str, int]:
         """What is stored, what is on the heap, and every container of the core."""
-        held = {name: len(value) for name, value in vars(self.core).items() if hasattr(value, "__len__")}
+        names = [name for name in dir(self.core) if not name.startswith("__")]  # compiled, it has no __dict__
+        values = {name: getattr(self.core, name) for name in names}
+        held = {name: len(value) for name, value in values.items() if hasattr(value, "__len__")}
         # What was decoded last is forgotten past a bound of its own.
         held.pop("_recent")
         stored = {"records": len(self.store), "bytes": sum(map(len, self.store.values())), "timers": self.core.timers}
