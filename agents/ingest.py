@@ -121,7 +121,7 @@ class Ingest:
             facts=self._plan.facts,
             facts_id=facts_id,
             facts_partitions=self._plan.partitions[self._plan.facts],
-            worked_id=memory.worked(tp.topic),
+            worked_ids=memory.worked(tp.topic),
             offset=None if committed is None else committed.offset,
             position=None if committed is None else decode_position(committed.metadata, where),
         )

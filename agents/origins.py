@@ -15,8 +15,8 @@ class Found:
     """What Kafka says of a source partition when it is opened.
 
     `topic_id` and `facts_id` are the ids of the source topic and of the facts topic as they are now (None: not told),
-    `worked_id` the id of the topic of this name that this application has read before, as its own memory says (None: it
-    has read none). `offset` is the group's offset (None: it has none) and `position` what was committed with it.
+    `worked_ids` those of all topics of this name that this application has ever read, as its own memory says. `offset`
+    is the group's offset (None: it has none) and `position` what was committed with it.
     """
 
     topic: str
@@ -27,7 +27,7 @@ class Found:
     facts: str
     facts_id: str | None
     facts_partitions: int
-    worked_id: str | None
+    worked_ids: tuple[str, ...]
     offset: int | None
     position: SourcePosition | None
 
@@ -90,10 +90,10 @@ def _without_position(found: Found, started: int) -> Origin:
     """
     offset = found.beginning if found.offset is None else max(found.beginning, min(found.offset, found.end))
     from_the_first = offset == 0
-    another = found.worked_id is not None and found.topic_id is not None and found.worked_id != found.topic_id
+    another = found.topic_id is not None and any(worked != found.topic_id for worked in found.worked_ids)
     known = from_the_first and not another
     # What this application had read before may have gone on unread: what waits for it is not judged across that.
-    lost = found.worked_id is not None and not known
+    lost = bool(found.worked_ids) and not known
     return Origin(
         next_offset=offset,
         at=started,

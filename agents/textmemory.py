@@ -22,7 +22,7 @@ from streams.store import MemoryStore
 log = structlog.get_logger("promisewatch.ingest")
 
 TOPIC_KEY = b"\x00topic/"
-"""Under this and a source topic's name: the id of the topic of that name that has been read."""
+"""Under this and a source topic's name: the ids of all topics of that name that were ever read, separated by commas."""
 ROUNDS_MAX = 20
 """Processes that are started together may write over each other's texts, and then do so once more."""
 
@@ -56,15 +56,19 @@ class TextMemory:
             await self._write(TEXTS_KEY, encode_texts(editions.stored))
         raise TimeoutError(f"{self._topic}: other processes wrote over this book's texts {ROUNDS_MAX} times")
 
-    def worked(self, topic: str) -> str | None:
-        """The id of the topic of this name that has been read, as far as `union` and this process know."""
+    def worked(self, topic: str) -> tuple[str, ...]:
+        """The ids of all topics of this name that were ever read, as far as `union` and this process know."""
         stored = self._store.reader(0)(TOPIC_KEY + topic.encode())
-        return None if stored is None else stored.decode()
+        return () if not stored else tuple(stored.decode().split(","))
 
     async def work(self, topic: str, topic_id: str) -> None:
-        """Remember that the topic with this id is read."""
-        if self.worked(topic) != topic_id:
-            await self._write(TOPIC_KEY + topic.encode(), topic_id.encode())
+        """Remember that the topic with this id is read, besides those before it.
+
+        None is forgotten: a partition of which nothing is committed yet may be opened again, by whomever.
+        """
+        worked = self.worked(topic)
+        if topic_id not in worked:
+            await self._write(TOPIC_KEY + topic.encode(), ",".join((*worked, topic_id)).encode())
             await restore(self._client, self._offsets, self._store, self._topic, {0})
 
     async def _write(self, key: bytes, value: bytes) -> None:

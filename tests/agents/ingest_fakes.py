@@ -84,7 +84,7 @@ class FakeShared:
 class FakeMemory:
     """What ingest processes remember together, without a topic."""
 
-    topics: dict[str, str] = {}
+    topics: dict[str, tuple[str, ...]] = {}
     books: list[Book] = []
 
     def __init__(self, *_: Any) -> None:
@@ -95,11 +95,11 @@ class FakeMemory:
             self.books.append(book)
         return replace(book, promises=tuple({p.id: p for known in self.books for p in known.promises}.values()))
 
-    def worked(self, topic: str) -> str | None:
-        return self.topics.get(topic)
+    def worked(self, topic: str) -> tuple[str, ...]:
+        return self.topics.get(topic, ())
 
     async def work(self, topic: str, topic_id: str) -> None:
-        self.topics[topic] = topic_id
+        self.topics[topic] = tuple(dict.fromkeys((*self.worked(topic), topic_id)))
 
 
 class FakeOffsets:

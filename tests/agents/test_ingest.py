@@ -359,6 +359,27 @@ async def test_after_its_offsets_were_let_go_of_a_recreated_source_is_read_anew_
     assert (mark.gap, mark.known_since) == ((KNOWN_FOR_EVER, NOW + HOUR + SETTLE), NOW + HOUR + SETTLE)
 
 
+async def test_every_partition_of_a_recreated_source_is_behind_a_gap_whoever_opens_it_first_or_again(
+    one: Process,
+) -> None:
+    """Also where the one that was opened before had nothing committed yet, and where that is another partition."""
+    other = TP(ERP.topic, 0)
+    await one.open(ERP, other)
+    one.marker(ERP, NOW - HOUR)
+    await one.read()
+    one.offsets.ids["erp.events"] = "another"
+    one.logs.clear()
+    one.offsets.ends[ERP] = 0
+    one.start()
+    await one.open(ERP)
+    for tp in (ERP, other):
+        await one.open(tp)
+        one.event(tp, f"of-{tp.partition}", "order.booked", NOW, customer_id="C")
+        await one.read()
+        mark = one.vectors[-1].marks[f"erp/{tp.partition}"]
+        assert (mark.gap, mark.known_since) == ((KNOWN_FOR_EVER, NOW + SETTLE), NOW + SETTLE)
+
+
 async def test_a_log_that_shrinks_meanwhile_ends_the_process(one: Process) -> None:
     """No topic id is needed to see that."""
     await one.open(SHOP)

@@ -12,6 +12,7 @@ OURS, THEIRS = "our book", "their book"
 offsets = st.integers(0, 20)
 instants = st.integers(1_000, 9_000)
 ids = st.sampled_from([None, "one", "two"])
+worked = st.sampled_from([(), ("one",), ("two",), ("one", "two")])
 
 
 @st.composite
@@ -41,7 +42,7 @@ def finds(draw: st.DrawFn, *, committed: bool | None = None) -> Found:
     offset = draw(offsets) if has_position else draw(st.none() | offsets)
     return Found(
         topic="shop.events", partition=3, beginning=beginning, end=end, topic_id=draw(ids), facts="the.facts",
-        facts_id=draw(ids), facts_partitions=4, worked_id=draw(ids), offset=offset, position=position,
+        facts_id=draw(ids), facts_partitions=4, worked_ids=draw(worked), offset=offset, position=position,
     )  # fmt: skip
 
 

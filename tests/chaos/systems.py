@@ -12,6 +12,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from promisewatch.brokers import ApacheKafka
@@ -52,7 +53,7 @@ sources:
     settle: {settle_ms}ms, frontier: {frontier}, doubt: {{late: never, window: 30s}}}}
   wms: {{topic: {topic}.wms, format: json, id: id, type: type, time: at, events: [label],
     settle: {settle_ms}ms, frontier: {frontier}, doubt: {{late: never}}}}
-defaults: {{timezone: Europe/Amsterdam, key: order, orphan_ttl: 20s}}
+defaults: {{timezone: Europe/Amsterdam, key: order, skew: 2s, orphan_ttl: 20s}}
 promises:
 - {{id: deliver, when: {{event: placed}}, due: {{field: by}},
    expect: {{event: delivered}}, release: {{event: cancelled}}}}
@@ -110,6 +111,32 @@ class Systems(Cluster):
         while len(await self.producer.partitions_for(topic)) < partitions:
             await self.producer.client.force_metadata_update()
         self.partitions[system] = partitions
+
+    async def recreate(self, system: str) -> None:
+        """Delete the topic of a source and make it anew, as somebody who wants to be rid of its events."""
+        admin, topic = AdminClient({"bootstrap.servers": self.broker.bootstrap_server}), self.topic_of(system)
+        await asyncio.to_thread(admin.delete_topics([topic])[topic].result, 30)
+        new = NewTopic(topic, self.partitions[system], 1)
+        while error := await asyncio.to_thread(admin.create_topics([new])[topic].exception, 30):
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # for a moment the name is still taken
+                raise error
+            await asyncio.sleep(0.1)
+
+    async def let_go(self, system: str) -> None:
+        """Set the ingest's position on a source to its beginning, while no ingest runs."""
+        admin, topic = AdminClient({"bootstrap.servers": self.broker.bootstrap_server}), self.topic_of(system)
+        places = [TopicPartition(topic, partition, 0) for partition in range(self.partitions[system])]
+        asked = ConsumerGroupTopicPartitions(f"{self.run}-ingest", places)
+        while True:  # Kafka refuses as long as the group has members, static ones that do not run included
+            (future,) = admin.alter_consumer_group_offsets([asked]).values()
+            try:
+                done = await asyncio.to_thread(future.result, 30)
+            except KafkaException as error:
+                assert error.args[0].code() in {KafkaError.NON_EMPTY_GROUP, KafkaError.UNKNOWN_MEMBER_ID}, error  # noqa: PT017
+            else:
+                if all(place.error is None for place in done.topic_partitions):
+                    return
+            await asyncio.sleep(0.5)
 
     def remap(self, system: str) -> None:
         """Mend the book after a system has renamed its events' ids; who starts from now on reads them."""
@@ -202,20 +229,24 @@ class Systems(Cluster):
             number += 1
         return list(found.values())
 
-    async def finish(self, world: World) -> int:
-        """End the world with one last broken promise a facts partition and wait for those; returns the last due."""
+    async def finish(self, world: World, judged: Callable[[tuple[str, str]], bool] = lambda _: True) -> int:
+        """End the world with one last broken promise a facts partition and wait for those; returns the last due.
+
+        `judged`: of which (promise, order) a verdict is to be waited for.
+        """
         last = max(verdict.due for verdict in world.verdicts(world.now).values()) + 1
         last = max(last, world.now + 1_000)
         subjects = self.one_a_partition()
         await self.feed(world.sentinels(subjects, last), last + 1 if self.frontier == "markers" else None)
         waited = {("deliver", subject) for subject in subjects}
         await self.until("the last breach of every partition", lambda: waited <= self._breached())
-        await self.until("every verdict", lambda: self._settled(world, last + 1))
+        await self.until("every verdict", lambda: self._settled(world, last + 1, judged))
         return last
 
-    def _settled(self, world: World, as_of: int) -> bool:
+    def _settled(self, world: World, as_of: int, judged: Callable[[tuple[str, str]], bool]) -> bool:
         """Whether all that is expected was seen: not every promise waits for the sources of the last breaches."""
-        expected = {name for name, verdict in world.verdicts(as_of).items() if verdict.status != "open"}
+        verdicts = world.verdicts(as_of).items()
+        expected = {name for name, verdict in verdicts if verdict.status != "open" and judged(name)}
         return expected <= {(one.promise, one.subject) for one in self.watch.seen.outcomes}
 
     def _create_topics(self) -> None:

@@ -12,8 +12,11 @@ from random import Random
 import pytest
 
 from promisewatch.brokers import ApacheKafka
+from promisewatch.demonstration.report import verdict_problems
+from promisewatch.demonstration.watch import RETRACTED
+from schemas.exits import ExitCode
 from tests.chaos.cluster import SESSION_SECONDS, check, now_ms
-from tests.chaos.oracle import CONFIRM_MS, LONGEST_MS, World
+from tests.chaos.oracle import AHEAD_MS, CONFIRM_MS, LONGEST_MS, World
 from tests.chaos.systems import Systems, kill_while, systems
 from tests.cli.running import promisewatch
 
@@ -213,3 +216,54 @@ async def test_a_changed_schema_breaks_no_promise_and_once_it_is_mended_it_is_as
             one.orders = 0
             await asyncio.sleep(LATE)
         await check(one, world, await one.finish(world) + 1)
+
+
+async def test_a_source_that_is_recreated_is_refused_and_read_anew_it_breaks_nothing_that_it_may_have_kept(
+    broker: ApacheKafka, tmp_path: Path, unique: Callable[[str], str], seed: int
+) -> None:
+    """The mail's topic is made anew under the ingest, which ends. Once an operator has let go of the positions,
+    confirmations that ran meanwhile are held; what does not wait for mail, and later confirmations, are as ever.
+    """
+    run = unique("recreated")
+    async with systems(broker, tmp_path, run, frontier="markers") as one:
+        world = World(seed, BASE_MS, run)
+        start(one)
+        await step(one, world)
+        await one.until("a breach before", lambda: "confirm" in {b.promise for b in one.watch.seen.breaches})
+        for name in INGEST:
+            one.expect_end(name)
+        await one.recreate("mail")
+        for name in INGEST:
+            ended = await asyncio.to_thread(one.workers[name].wait, 60)
+            assert ended in {ExitCode.CONFIG, ExitCode.RESTART}, one.workers[name].last_words()
+        await one.let_go("mail")
+        start(one, *INGEST)
+        for _ in range(2):
+            await step(one, world)
+        later = world.now + AHEAD_MS
+        await step(one, world)
+        opened = Opened(world)
+
+        def exact(name: tuple[str, str]) -> bool:
+            return name[0] != "confirm" or opened[name[1]] >= later
+
+        as_of = await one.finish(world, exact) + 1
+        seen, expected = await one.published(), world.verdicts(as_of)
+        told = {name: outcomes for name, outcomes in seen.last_outcomes().items() if exact(name)}
+        assert verdict_problems({name: one for name, one in expected.items() if exact(name)}, told) == []
+        standing = {name for name, breach in seen.last_breaches().items() if breach.type != RETRACTED}
+        assert standing <= {name for name, verdict in expected.items() if verdict.broken}
+        held = {(o.promise, o.subject) for o in seen.outcomes if o.status == "held"}
+        assert held
+        assert {promise for promise, _ in held} == {"confirm"}
+
+
+class Opened:
+    """When an order was first placed, by its name."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __getitem__(self, order: str) -> int:
+        placed = [event.time for event in self._world.told if event.subject == order and event.type == "placed"]
+        return min(placed)

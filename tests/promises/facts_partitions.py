@@ -170,39 +170,32 @@ def breaches(published: Iterable[Publication]) -> list[tuple[str, str]]:
     return [(one.promise, one.subject) for one in published if one.kind == "breached"]
 
 
-Verdict = tuple[str, int | None, int | None, int | None, frozenset[str]]
-"""Status, when it was fulfilled and broken, the due if it is broken, and the ids under which that was told."""
+Verdict = tuple[str, int | None, int | None, int | None, str | None]
+"""Status, when it was fulfilled and broken, and if it is broken the due and the id under which that was told first."""
 
 
 def final(published: Iterable[Publication]) -> dict[tuple[str, str, str], Verdict]:
-    """The newest verdict on each cycle; a remedy whose cause was taken back is as if it had never been."""
+    """The newest verdict on each cycle; a remedy whose cause was taken back is as if it had never been.
+
+    Of a breach that was told again under further ids only the first counts: how often a verdict was another one in
+    between depends on what was known when. What kept a promise late can turn out to keep another cycle: one that opened
+    earlier and was heard of later, or that opens later, as a remedy does when its cause is broken.
+    """
     newest: dict[tuple[str, str, str], Publication] = {}
-    told: dict[tuple[str, str, str], set[str]] = {}
+    told: dict[tuple[str, str, str, int], str] = {}
     for one in published:
         name = (one.promise, one.subject, one.cycle)
         if one.kind != "at_risk":
             newest[name] = one
         if one.kind == "breached":
-            told.setdefault(name, set()).add(one.id)
-    return {
-        name: (
-            one.status, one.fulfilled_at, one.breached_at, one.due if one.status == "breached" else None,
-            frozenset(told.get(name, ())),
-        )
-        for name, one in newest.items()
-        if one.status not in ("void", "open") and one.reason != "cause_retracted"
-    }  # fmt: skip
-
-
-def agree(found: dict[tuple[str, str, str], Verdict], single: dict[tuple[str, str, str], Verdict]) -> bool:
-    """Whether these are the verdicts of a single stream, told under its ids.
-
-    A breach may have been told under others besides: what kept it late can turn out to keep another cycle, and then it
-    is told anew.
-    """
-    return found.keys() == single.keys() and all(
-        found[name][:4] == verdict[:4] and found[name][4] >= verdict[4] for name, verdict in single.items()
-    )
+            told.setdefault((*name, one.due), one.id)
+    verdicts: dict[tuple[str, str, str], Verdict] = {}
+    for name, one in newest.items():
+        if one.status not in ("void", "open") and one.reason != "cause_retracted":
+            broken = one.status in ("breached", "fulfilled_late")
+            due, first = (one.due, told.get((*name, one.due))) if broken else (None, None)
+            verdicts[name] = (one.status, one.fulfilled_at, one.breached_at, due, first)
+    return verdicts
 
 
 def refusal(partition: FactsPartition, record: LogRecord) -> EventError | None:
