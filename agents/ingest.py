@@ -31,6 +31,7 @@ from streams.failure import end_process
 from streams.listening import Listening
 from streams.partitions import Committed
 from streams.sharedproducer import SharedProducer
+from streams.topicwatch import TopicWatch
 
 log = structlog.get_logger("promisewatch.ingest")
 
@@ -128,6 +129,9 @@ class Ingest:
         origin = origin_of(found, self._book.digest, self._started)
         if topic_id is not None:
             await memory.work(tp.topic, topic_id)
+            for service in app.services:
+                if isinstance(service, TopicWatch):
+                    service.expect(tp.topic, topic_id)
         self._tell(tp, origin, new=found.position is None)
         before = found.position
         position = SourcePosition(

@@ -58,6 +58,10 @@ class TopicWatch(mode.Service):
             except BaseException as error:  # noqa: BLE001 -- a watch that dies silently watches nothing
                 end_process("watching topics", error)
 
+    def expect(self, topic: str, topic_id: str) -> None:
+        """Remember which topic was opened, lest one that is made again before the first look is taken for it."""
+        self._ids.setdefault(topic, topic_id)
+
     def look(self, identities: Mapping[str, Identity]) -> None:
         """Compare with what was there at first. Raises TopicsError or StateError when a topic is not the same."""
         for topic, found in identities.items():

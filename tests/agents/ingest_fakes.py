@@ -152,7 +152,7 @@ class Process:
         self.book = book or self.book
         lanes: dict[TP, Lane] = {}
         partitions = SimpleNamespace(openings=0, lanes=lanes, label=lambda tp: f"{tp.topic}-{tp.partition}")
-        self.app = as_any(SimpleNamespace(clock=self.clock, offsets=self.offsets, partitions=partitions))
+        self.app = as_any(SimpleNamespace(clock=self.clock, offsets=self.offsets, partitions=partitions, services=[]))
         counts = {**self.offsets.counts, dlq("shop.events"): 1, dlq("erp.events"): 1}
         settings = SimpleNamespace(app_id="ingest", client={}, clock=self.clock)
         plan = IngestPlan(FACTS, 0.0, "me", counts)

@@ -71,3 +71,11 @@ def test_a_source_may_grow_and_must_not_be_another_one() -> None:
         watch.look({"parcels": Identity(3, None)})
     with pytest.raises(TopicsError, match="facts has 5 partitions now, and had 4 at start"):
         watch.look({"facts": Identity(5, "id-2")})
+
+
+def test_a_topic_that_is_made_again_before_the_first_look_is_not_taken_for_the_one_that_was_opened() -> None:
+    """Whoever opens a topic says which it was."""
+    watch = TopicWatch(None, {}, growing={"events": 1})
+    watch.expect("events", "one")
+    with pytest.raises(StateError, match="events was recreated"):
+        watch.look({"events": Identity(1, "two")})
