@@ -218,6 +218,7 @@ async def test_a_changed_schema_breaks_no_promise_and_once_it_is_mended_it_is_as
         await check(one, world, await one.finish(world) + 1)
 
 
+@pytest.mark.full
 async def test_a_source_that_is_recreated_is_refused_and_read_anew_it_breaks_nothing_that_it_may_have_kept(
     broker: ApacheKafka, tmp_path: Path, unique: Callable[[str], str], seed: int
 ) -> None:
