@@ -37,6 +37,11 @@ class Lag:
         wanted = self._ends if ends is None else ends
         return sum(max(0, end - self._processed[partition]) for partition, end in wanted.items())
 
+    @property
+    def processed(self) -> int:
+        """How many records the worker has durably processed, of all partitions."""
+        return sum(self._processed.values())
+
     def partitions_processed(self) -> int:
         """On how many partitions the worker has durably processed anything."""
         return sum(1 for processed in self._processed.values() if processed)

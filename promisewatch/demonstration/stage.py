@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -34,8 +35,8 @@ PARTITIONS = 8
 START_SECONDS = 8.0
 """Real time between the start of the processes and midnight before the first day."""
 OUTAGE_SECONDS = 1.0
-KILLS_MAX = 5
-"""A kill that found the worker with nothing left to do is not worth its name, and is done again, this often at most."""
+STOP_SECONDS = 0.3
+"""How long the last thing the worker has written before it was stopped takes to be known here, at most."""
 PATIENCE_SECONDS = 45.0
 """How long, after the last instant of the week, nothing may be published or told before it is taken for the end."""
 RESTARTS_MAX = 5
@@ -184,39 +185,43 @@ class Scene:
 
     async def trouble(self) -> None:
         """Kill the worker while it has events to process, for sure, and start it again."""
+        await self.burst.wait()
         seconds = (END_MS - self.clock.now_ms()) / self.options.speed / 1000
         try:
-            async with asyncio.timeout(seconds):
-                await self._kill_until_it_hurts()
+            ends = await asyncio.wait_for(self._stop_behind(), seconds)
         except TimeoutError:
-            raise ProcessFailed(
-                "the worker did not get through its work to the week's end, before or after the kill"
-            ) from None
+            raise ProcessFailed("the worker had nothing to process whenever it was to be killed") from None
+        began, pid = self.clock.now_ms(), self.worker.pid
+        unread = self.lag.behind(ends)
+        self.killing = True
+        self.worker.kill()
+        self.voice.at(began, "worker killed", f"kill -9 {pid}, with {unread} events not yet processed", "bold magenta")
+        await asyncio.sleep(OUTAGE_SECONDS)
+        self.worker.start()
+        self.killing = False
+        self.voice.at(self.clock.now_ms(), "worker started", f"again, as process {self.worker.pid}", "magenta")
+        missed = self.lag.ends()
+        await until_quiet(lambda: self.lag.behind(missed) > 0, lambda: self.lag.processed, pause=0.02)
+        if unread := self.lag.behind(missed):
+            raise ProcessFailed(f"the worker has not processed {unread} of the events it missed when it was killed")
+        self.outage = (began, self.clock.now_ms())
+        seconds = (self.outage[1] - began) / self.options.speed / 1000
+        back = f"has processed all it missed, {seconds:.1f} s of real time after the kill"
+        self.voice.at(self.outage[1], "worker is back", back, "magenta")
 
-    async def _kill_until_it_hurts(self) -> None:
-        await self.burst.wait()
-        for _ in range(KILLS_MAX):
+    async def _stop_behind(self) -> dict[int, int]:
+        """Stop the worker (SIGSTOP) at an instant at which it has events to process; returns what was published then.
+
+        What a running worker has processed is known a little later only, so that a kill could find it idle.
+        """
+        while True:
             await _until(lambda: self.lag.behind() > 0 and self.worker.running, 0.001)
-            self.killing = True
-            began, pid = self.clock.now_ms(), self.worker.pid
-            self.worker.kill()
+            self.worker.signal(signal.SIGSTOP)
             ends = self.lag.ends()
-            await asyncio.sleep(OUTAGE_SECONDS)
-            unread = self.lag.behind(ends)
-            self.voice.at(
-                began, "worker killed", f"kill -9 {pid}, with {unread} events not yet processed", "bold magenta"
-            )
-            self.worker.start()
-            self.killing = False
-            self.voice.at(self.clock.now_ms(), "worker started", f"again, as process {self.worker.pid}", "magenta")
-            missed = self.lag.ends()
-            await _until(lambda missed=missed: not self.lag.behind(missed), 0.02)  # type: ignore[misc]
-            self.outage = (began, self.clock.now_ms())
-            seconds = (self.outage[1] - began) / self.options.speed / 1000
-            back = f"has processed all it missed, {seconds:.1f} s of real time after the kill"
-            self.voice.at(self.outage[1], "worker is back", back, "magenta")
-            if unread:
-                return
+            await asyncio.sleep(STOP_SECONDS)
+            if self.lag.behind(ends):
+                return ends
+            self.worker.signal(signal.SIGCONT)
 
     async def _judge(self) -> Report:
         """Wait until everything due is proved and published, and a moment longer for what must not come."""

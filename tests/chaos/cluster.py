@@ -19,7 +19,7 @@ from promisewatch.demonstration.expected import Event
 from promisewatch.demonstration.lag import Lag
 from promisewatch.demonstration.processes import Child
 from promisewatch.demonstration.report import order_problems, verdict_problems
-from promisewatch.demonstration.watch import RETRACTED, Seen, Watch, read_breach, read_outcome
+from promisewatch.demonstration.watch import RETRACTED, Breach, Outcome, Seen, Watch, read_breach, read_outcome
 from schemas import topics
 from schemas.exits import ExitCode
 from schemas.markers import marker_headers
@@ -223,8 +223,18 @@ class Cluster:
         await self.until("the last breach of every partition", lambda: waited <= self._breached())
         return last
 
+    @property
+    def breaches(self) -> list[Breach]:
+        """What was published so far about this run's subjects: the topic still holds what earlier runs published."""
+        return [breach for breach in self.watch.seen.breaches if breach.subject.startswith(f"{self.run}-")]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """How this run's promises ended so far."""
+        return [outcome for outcome in self.watch.seen.outcomes if outcome.subject.startswith(f"{self.run}-")]
+
     def _breached(self) -> set[tuple[str, str]]:
-        return {(breach.promise, breach.subject) for breach in self.watch.seen.breaches}
+        return {(breach.promise, breach.subject) for breach in self.breaches}
 
     async def published(self) -> Seen:
         """Everything published about this run's subjects, read anew from the beginning, committed records only."""

@@ -247,7 +247,7 @@ class Systems(Cluster):
         """Whether all that is expected was seen: not every promise waits for the sources of the last breaches."""
         verdicts = world.verdicts(as_of).items()
         expected = {name for name, verdict in verdicts if verdict.status != "open" and judged(name)}
-        return expected <= {(one.promise, one.subject) for one in self.watch.seen.outcomes}
+        return expected <= {(one.promise, one.subject) for one in self.outcomes}
 
     def _create_topics(self) -> None:
         client = AdminClient({"bootstrap.servers": self.broker.bootstrap_server})

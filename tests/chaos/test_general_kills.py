@@ -32,7 +32,7 @@ async def test_workers_killed_under_load_judge_every_kind_of_promise_and_repeat_
         ended = {(LAST, subject) for subject in subjects}
         await one.until(
             "the last breach of every partition",
-            lambda: ended <= {(breach.promise, breach.subject) for breach in one.watch.seen.breaches},
+            lambda: ended <= {(breach.promise, breach.subject) for breach in one.breaches},
         )
         seen, expected = await one.published(), stories.verdicts(frontier)
         found = problems(seen, expected)

@@ -38,10 +38,10 @@ async def survive_kills(
         # A few records more or less may wait for ever: those that changed nothing leave no trace.
         if waiting > 2 * PARTITIONS:
             waited.append(waiting)
-        seen = len(one.watch.seen.outcomes)
+        seen = len(one.outcomes)
 
         def worked(seen: int = seen) -> bool:
-            return len(one.watch.seen.outcomes) > seen or one.lag.behind() <= 2 * PARTITIONS
+            return len(one.outcomes) > seen or one.lag.behind() <= 2 * PARTITIONS
 
         await one.until("work after a kill", worked)
     return waited
@@ -111,7 +111,7 @@ async def test_an_outage_of_all_workers_with_a_backlog_causes_no_false_breach(
             one.start(name)
         world = World(seed, now_ms(), run)
         async with one.live(world, orders=10):
-            await one.until("a breach before the outage", lambda: bool(one.watch.seen.breaches))
+            await one.until("a breach before the outage", lambda: bool(one.breaches))
             for name in WORKERS:
                 one.kill(name)
             one.orders = 40
@@ -136,7 +136,7 @@ async def test_a_broker_that_is_gone_for_a_while_loses_nothing(
         for name in WORKERS:
             one.start(name)
         await step(one, world)
-        await one.until("a breach before the outage", lambda: bool(one.watch.seen.breaches))
+        await one.until("a breach before the outage", lambda: bool(one.breaches))
         await step(one, world)
         try:
             await asyncio.to_thread(broker.stop)

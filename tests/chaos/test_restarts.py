@@ -73,7 +73,7 @@ async def test_a_rolling_restart_of_three_workers_under_load_loses_nothing(
         await one.until("all workers at work", lambda: all(map(one.has_opened, names)))
         world = World(seed, now_ms(), run)
         async with one.live(world, orders=10):
-            await one.until("a first breach", lambda: bool(one.watch.seen.breaches))
+            await one.until("a first breach", lambda: bool(one.breaches))
             pauses, stops = [], []
             for name in names:
                 watching = asyncio.create_task(longest_standstill(one, 12.0))

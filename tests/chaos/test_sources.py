@@ -81,7 +81,7 @@ async def test_an_ingest_worker_stopped_past_its_session_and_continued_does_no_h
             one.start(name, static=False)
         start(one, "one")
         await step(one, world)
-        await one.until("a first breach", lambda: bool(one.watch.seen.breaches))
+        await one.until("a first breach", lambda: bool(one.breaches))
         one.pause("in-one")
         stopped_at = time.monotonic()
         await step(one, world)
@@ -100,13 +100,13 @@ async def test_while_no_ingest_worker_runs_nothing_is_broken_and_afterwards_noth
         start(one)
         world = World(seed, now_ms(), run)
         async with one.live(world, orders=6):
-            await one.until("a breach before", lambda: bool(one.watch.seen.breaches))
+            await one.until("a breach before", lambda: bool(one.breaches))
             for name in INGEST:
                 one.kill(name)
             await asyncio.sleep(3)
-            seen = len(one.watch.seen.breaches)
+            seen = len(one.breaches)
             await asyncio.sleep(6)
-            assert len(one.watch.seen.breaches) == seen
+            assert len(one.breaches) == seen
             start(one, *INGEST)
             one.orders = 0
             await asyncio.sleep(LATE)
@@ -122,7 +122,7 @@ async def test_partitions_added_to_a_source_are_waited_for_from_their_first_reco
         start(one)
         world = World(seed, now_ms(), run)
         async with one.live(world, orders=6):
-            await one.until("a breach before", lambda: bool(one.watch.seen.breaches))
+            await one.until("a breach before", lambda: bool(one.breaches))
             await one.grow("carrier", 7)
             await asyncio.sleep(12)
             one.orders = 0
@@ -139,12 +139,12 @@ async def test_a_source_that_is_blocked_holds_the_promises_that_wait_for_it_and_
         start(one)
         world = World(seed, now_ms(), run)
         async with one.live(world, orders=6):
-            await one.until("a breach before", lambda: bool(one.watch.seen.breaches))
+            await one.until("a breach before", lambda: bool(one.breaches))
             async with one.open_transaction("carrier"):
                 await asyncio.sleep(4)
-                before = [breach.promise for breach in one.watch.seen.breaches]
+                before = [breach.promise for breach in one.breaches]
                 await asyncio.sleep(6)
-                after = [breach.promise for breach in one.watch.seen.breaches]
+                after = [breach.promise for breach in one.breaches]
             assert after.count("confirm") > before.count("confirm")
             assert after.count("deliver") == before.count("deliver")
             assert after.count("label") == before.count("label")
@@ -163,7 +163,7 @@ async def test_a_source_that_has_nothing_to_say_holds_nobody_up(
         world = World(seed, now_ms(), run)
         world.mute("label")
         async with one.live(world, orders=6):
-            await one.until("a missing label", lambda: "label" in {b.promise for b in one.watch.seen.breaches})
+            await one.until("a missing label", lambda: "label" in {b.promise for b in one.breaches})
             one.orders = 0
             await asyncio.sleep(LATE)
         await check(one, world, await one.finish(world) + 1)
@@ -179,7 +179,7 @@ async def test_a_source_that_is_replayed_changes_nothing(
         start(one, "in-one", "one")
         told = [(world.advance(world.now + 1_000, 40), world.complete_until) for _ in range(10)]
         await one.feed_all(told)
-        await one.until("a first breach", lambda: bool(one.watch.seen.breaches))
+        await one.until("a first breach", lambda: bool(one.breaches))
         again = [sent for part, _ in told for sent in part if sent.event.type in ("shipped", "delivered")]
         await one.feed_all([(again, None)])
         await step(one, world)
@@ -195,13 +195,13 @@ async def test_a_changed_schema_breaks_no_promise_and_once_it_is_mended_it_is_as
         start(one)
         world = World(seed, now_ms(), run)
         async with one.live(world, orders=4):
-            await one.until("a breach before", lambda: "deliver" in {b.promise for b in one.watch.seen.breaches})
+            await one.until("a breach before", lambda: "deliver" in {b.promise for b in one.breaches})
             one.renamed.add("carrier")
             await one.until("doubt", lambda: any(one.doubts(name, "carrier", "dead_letters") for name in DETECT))
             await asyncio.sleep(3)  # what had been proved by then is published
-            before = Counter(breach.promise for breach in one.watch.seen.breaches)
+            before = Counter(breach.promise for breach in one.breaches)
             await asyncio.sleep(6)
-            after = Counter(breach.promise for breach in one.watch.seen.breaches)
+            after = Counter(breach.promise for breach in one.breaches)
             assert after["confirm"] > before["confirm"]
             assert (after["deliver"], after["label"]) == (before["deliver"], before["label"])
             for name in (*INGEST, *DETECT):
@@ -218,7 +218,6 @@ async def test_a_changed_schema_breaks_no_promise_and_once_it_is_mended_it_is_as
         await check(one, world, await one.finish(world) + 1)
 
 
-@pytest.mark.full
 async def test_a_source_that_is_recreated_is_refused_and_read_anew_it_breaks_nothing_that_it_may_have_kept(
     broker: ApacheKafka, tmp_path: Path, unique: Callable[[str], str], seed: int
 ) -> None:
@@ -230,7 +229,7 @@ async def test_a_source_that_is_recreated_is_refused_and_read_anew_it_breaks_not
         world = World(seed, BASE_MS, run)
         start(one)
         await step(one, world)
-        await one.until("a breach before", lambda: "confirm" in {b.promise for b in one.watch.seen.breaches})
+        await one.until("a breach before", lambda: "confirm" in {b.promise for b in one.breaches})
         for name in INGEST:
             one.expect_end(name)
         await one.recreate("mail")
