@@ -3,7 +3,10 @@
 So every Kafka client, in any language, finds the partition of a subject by its key.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:  # compiled code then counts in machine words; interpreted code never looks at what locals are
+    from mypy_extensions import i64
 
 _M: Final = 0x5BD1E995
 _SEED: Final = 0x9747B28C
@@ -17,25 +20,34 @@ def facts_partition(key: bytes, count: int) -> int:
 
 
 def murmur2(key: bytes) -> int:
-    """Kafka's hash of a key: MurmurHash2, 32 bits, unsigned, with Kafka's seed."""
-    length = len(key)
-    end = length & ~3
-    h = _SEED ^ length
-    for at in range(0, end, 4):
-        k = key[at] | key[at + 1] << 8 | key[at + 2] << 16 | key[at + 3] << 24
-        k = _times(k)
-        h = _times(h) ^ _times(k ^ k >> 24)
-    rest = length - end
+    """Kafka's hash of a key: MurmurHash2, 32 bits, unsigned, with Kafka's seed.
+
+    Products are taken in halves, so that none needs more than a machine word.
+    """
+    length: i64 = len(key)
+    end: i64 = length & ~3
+    h: i64 = _SEED ^ length
+    at: i64 = 0
+    k: i64
+    while at < end:
+        k = key[at]
+        k |= key[at + 1] << 8
+        k |= key[at + 2] << 16
+        k |= key[at + 3] << 24
+        k = ((k & _LOW) * _M + (((k >> 16) * _M & _LOW) << 16)) & _WORD
+        k ^= k >> 24
+        k = ((k & _LOW) * _M + (((k >> 16) * _M & _LOW) << 16)) & _WORD
+        h = ((h & _LOW) * _M + (((h >> 16) * _M & _LOW) << 16)) & _WORD
+        h ^= k
+        at += 4
+    rest: i64 = length - end
+    if rest == 3:
+        h ^= key[end + 2] << 16
+    if rest >= 2:
+        h ^= key[end + 1] << 8
     if rest:
-        if rest == 3:
-            h ^= key[end + 2] << 16
-        if rest >= 2:
-            h ^= key[end + 1] << 8
-        h = _times(h ^ key[end])
-    h = _times(h ^ h >> 13)
+        h ^= key[end]
+        h = ((h & _LOW) * _M + (((h >> 16) * _M & _LOW) << 16)) & _WORD
+    h ^= h >> 13
+    h = ((h & _LOW) * _M + (((h >> 16) * _M & _LOW) << 16)) & _WORD
     return h ^ h >> 15
-
-
-def _times(word: int) -> int:
-    """A 32-bit word times the hash's constant, 32 bits of it. In halves: compiled code then needs no big integer."""
-    return ((word & _LOW) * _M + (((word >> 16) * _M & _LOW) << 16)) & _WORD

@@ -91,8 +91,9 @@ async def test_an_ingest_worker_stopped_past_its_session_and_continued_does_no_h
         await check(one, world, await one.finish(world) + 1)
 
 
+@pytest.mark.parametrize("absent_s", [6, pytest.param(180, marks=[pytest.mark.full, pytest.mark.timeout(900)])])
 async def test_while_no_ingest_worker_runs_nothing_is_broken_and_afterwards_nothing_is_missed(
-    broker: ApacheKafka, tmp_path: Path, unique: Callable[[str], str], seed: int
+    broker: ApacheKafka, tmp_path: Path, unique: Callable[[str], str], seed: int, absent_s: int
 ) -> None:
     """The clock goes on, promises fall due and are kept, and nobody reads the systems: detect proves nothing."""
     run = unique("absent")
@@ -105,7 +106,7 @@ async def test_while_no_ingest_worker_runs_nothing_is_broken_and_afterwards_noth
                 one.kill(name)
             await asyncio.sleep(3)
             seen = len(one.breaches)
-            await asyncio.sleep(6)
+            await asyncio.sleep(absent_s)
             assert len(one.breaches) == seen
             start(one, *INGEST)
             one.orders = 0
