@@ -84,8 +84,9 @@ compiled-test: compiled ## Run the tests of the core against the compiled core
 	@cp -r schemas/json dist/tested/schemas
 	@cd dist/tested && PYTHONPATH=$(CURDIR)/dist/tested $(CURDIR)/$(COMPILED)/bin/python -P -m pytest -q -o pythonpath= -m "not full" $(PYTEST_ARGS) \
 	  tests/promises tests/reference tests/agents/test_detect.py tests/agents/test_hostile.py \
+	  tests/agents/test_ingest.py tests/agents/test_ingest_positions.py \
 	  tests/schemas/test_cloudevents.py tests/schemas/test_debezium.py tests/schemas/test_decoding.py tests/schemas/test_fields.py \
-	  tests/schemas/test_instants.py tests/schemas/test_publications.py
+	  tests/schemas/test_instants.py tests/schemas/test_partitioning.py tests/schemas/test_publications.py
 
 bench: compiled ## Measure ratios against other ways of doing it (Java 17, Maven, a C compiler; some ten minutes)
 	@echo "$(CURDIR)" > "$$($(COMPILED)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/bench.pth"

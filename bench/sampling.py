@@ -23,8 +23,7 @@ WRITE_EVERY_SECONDS = 0.25
 BY_PLACE = (
     ("promises/partition.py:take", "encode records"),
     ("promises/partition.py:<dictcomp>", "encode records"),
-    ("promises/partition.py:_head", "decode records"),
-    ("promises/partition.py:_decoded", "decode records"),
+    ("promises/stored.py", "decode records"),
     ("promises/", "core"),
     ("schemas/decoding.py", "decode events"),
     ("schemas/publications.py", "encode events"),

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
-import msgspec
-
 from promises import borders
 from promises.cycles import awaits_fire, wake
 from promises.detector import SEPARATOR, Detector, subject_key, subject_of
-from promises.gaps import ENDLESS, Gap, ended, with_gap
+from promises.gaps import ENDLESS, Gap
+from promises.known import Known
 from promises.migrating import Fate, Migrating
 from promises.steps import Bounds, Step
+from promises.stored import encode_record, foreign, read_head, read_record, unreadable, with_facts
 from schemas.decoding import SourceDecoder
-from schemas.errors import EventError, StateError
+from schemas.errors import EventError
 from schemas.facts import Fact, Subject
 from schemas.publications import Mode, Publication
-from schemas.records import RECORD_FORMAT, Checkpoint, Record, RecordHead
+from schemas.records import RECORD_FORMAT, Checkpoint, Record
 
 CHECKPOINT_KEY: Final = b"\x00checkpoint"
 """Where the shell keeps the checkpoint beside the records. No subject is stored under a key starting with a zero."""
@@ -37,13 +37,6 @@ whose end that is so.
 
 RECENT_RECORDS_MAX = 4_096
 """Records kept decoded after they were taken: the next fact of a busy order often comes soon."""
-
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Record).decode
-
-
-_decode_head = msgspec.json.Decoder(RecordHead).decode
-_decode_facts = msgspec.json.Decoder(list[Fact]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,7 @@ class PartitionDetector:
         """
         self._name = "" if partition is None else f"partition {partition}, "
         if checkpoint.format != RECORD_FORMAT:
-            raise self._foreign("the checkpoint", checkpoint.format)
+            raise foreign(self._name, "the checkpoint", checkpoint.format)
         self.detector = detector
         self._read = read
         self._sources = checkpoint.sources
@@ -85,9 +78,8 @@ class PartitionDetector:
         self._frontier = checkpoint.fire
         self._floor = max(checkpoint.floor, checkpoint.fire)
         self._next_offset = checkpoint.next_offset
-        self._known_since = checkpoint.known_since
-        self._gaps = checkpoint.gaps
-        self._opens_from = self._begins()
+        self._known = Known(checkpoint.known_since, checkpoint.gaps)
+        self._opens_from = self._known.opens_from
         self._bounds: Bounds | None = None
         self.live_since = checkpoint.live_since
         self._heap: list[tuple[int, bytes]] = []
@@ -123,13 +115,13 @@ class PartitionDetector:
 
     @known_since.setter
     def known_since(self, instant: int) -> None:
-        self._known_since = instant
+        self._known.since = instant
         self._see_through()
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """When facts may have happened that will never be known, as far as anything is kept that looks there."""
-        return self._gaps
+        return self._known.gaps
 
     def add_gap(self, since: int, until: int = UNKNOWN) -> bool:
         """Facts dated from `since` to before `until` (UTC ms) may never become known; whether that is news.
@@ -139,31 +131,23 @@ class PartitionDetector:
         """
         fire, subject = self._checkpoint
         since = max(since, fire + 1 if subject else fire)  # what has been published was proved
-        if since >= until:
-            news = until > self._known_since
-            self._known_since = max(self._known_since, until)
-        else:
-            gaps = with_gap(self._gaps, since, until)
-            news = gaps != self._gaps
-            self._gaps = gaps
+        news = self._known.lose(since, until)
         self._see_through()
         return news
 
     def begin_at(self, instant: int) -> None:
         """From `instant` on everything is known, now that the first fact after what was lost has been seen."""
-        if self._known_since == UNKNOWN:
-            self._known_since = instant
-        self._gaps = ended(self._gaps, instant)
+        self._known.begin_at(instant)
         self._see_through()
 
     def held(self) -> Counter[str]:
         """How many promises run across a gap, by promise. It looks at every record."""
         found: Counter[str] = Counter()
-        unprovable = self.detector.rules.unprovable
-        for stored_as in self.subjects() if self._gaps else ():
+        unprovable, gaps = self.detector.rules.unprovable, self._known.gaps
+        for stored_as in self.subjects() if gaps else ():
             record = self._record(stored_as)
             for cycle in record.cycles if record is not None else ():
-                if awaits_fire(cycle, stored_as, self._checkpoint) and unprovable(cycle, self._gaps):
+                if awaits_fire(cycle, stored_as, self._checkpoint) and unprovable(cycle, gaps):
                     found[cycle.promise] += 1
         return found
 
@@ -214,9 +198,9 @@ class PartitionDetector:
         for stored_as, value in items:
             if stored_as.startswith(_RESERVED):
                 continue
-            head = self._head(stored_as, value)
+            head = read_head(self._name, stored_as, value)
             if SEPARATOR not in stored_as:
-                raise self._unreadable(stored_as, stored_as)
+                raise unreadable(self._name, stored_as, stored_as)
             for cycle in head.cycles:
                 if (cycle.promise, cycle.version) not in seen:
                     check(cycle)
@@ -225,7 +209,7 @@ class PartitionDetector:
             if head.cycles:
                 instant: int | None = wake(head.cycles, stored_as, self._checkpoint)
             else:
-                record = Record(head.format, _decode_facts(head.facts), head.cycles)
+                record = with_facts(head)
                 instant = self.detector.wake(subject_of(stored_as), stored_as, record, self._checkpoint)
             if instant is not None:
                 heap.append(self._after_checkpoint(instant, stored_as))
@@ -268,9 +252,9 @@ class PartitionDetector:
         known = self._changed.get(stored_as)
         if known is None and stored_as not in self._changed:
             value = self._read(stored_as)
-            if value is None or not any(map(migrating.concerns, self._head(stored_as, value).cycles)):
+            if value is None or not any(map(migrating.concerns, read_head(self._name, stored_as, value).cycles)):
                 return []
-            known = self._decoded(stored_as, value)
+            known = read_record(self._name, stored_as, value)
         if known is None:
             return []
         moved = migrating.move(subject_of(stored_as), stored_as, known, self._current_bounds())
@@ -343,7 +327,7 @@ class PartitionDetector:
     def take(self) -> Batch:
         """Everything since the last `take`. The shell makes it durable before it calls anything else."""
         changes = {
-            stored_as: None if record is None else _encode(record) for stored_as, record in self._changed.items()
+            stored_as: None if record is None else encode_record(record) for stored_as, record in self._changed.items()
         }
         if len(self._recent) > RECENT_RECORDS_MAX:
             self._recent = {}
@@ -358,7 +342,7 @@ class PartitionDetector:
             return
         step = self.detector.fire(
             subject_of(stored_as), stored_as, record, self._checkpoint, instant,
-            known_since=self._opens_from, frontier=self._frontier, gaps=self._gaps,
+            known_since=self._opens_from, frontier=self._frontier, gaps=self._known.gaps,
         )  # fmt: skip
         if step.wake is not None:
             assert step.wake > instant, "what was due by now is done"
@@ -375,11 +359,11 @@ class PartitionDetector:
             value = None if stored_as in self._changed else self._read(stored_as)
             if value is None:
                 return None
-            head = self._head(stored_as, value)
+            head = read_head(self._name, stored_as, value)
             # Most timers of settled cycles only have to move: the facts need not be looked at for that.
             if head.cycles and self._later(wake(head.cycles, stored_as, self._checkpoint), instant, stored_as):
                 return None
-            record = Record(head.format, _decode_facts(head.facts), head.cycles)
+            record = with_facts(head)
             if head.cycles:
                 return record
         due = self.detector.wake(subject_of(stored_as), stored_as, record, self._checkpoint)
@@ -396,25 +380,7 @@ class PartitionDetector:
             if stored_as in known:
                 return known[stored_as]
         value = self._read(stored_as)
-        return None if value is None else self._decoded(stored_as, value)
-
-    def _head(self, stored_as: bytes, value: bytes) -> RecordHead:
-        try:
-            head = _decode_head(value)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise self._unreadable(stored_as, value) from None
-        if head.format != RECORD_FORMAT:
-            raise self._unreadable(stored_as, value)
-        return head
-
-    def _decoded(self, stored_as: bytes, value: bytes) -> Record:
-        try:
-            record = _decode(value)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise self._unreadable(stored_as, value) from None
-        if record.format != RECORD_FORMAT:
-            raise self._unreadable(stored_as, value)
-        return record
+        return None if value is None else read_record(self._name, stored_as, value)
 
     def _after_checkpoint(self, instant: int, stored_as: bytes) -> tuple[int, bytes]:
         """A heap entry that the timers have not passed yet."""
@@ -430,46 +396,23 @@ class PartitionDetector:
             fire=fire,
             subject=subject,
             next_offset=self._next_offset,
-            known_since=self._known_since,
+            known_since=self._known.since,
             live_since=self.live_since,
             vector=dict.fromkeys(self._vector, self._frontier),
             book=self.detector.book.digest,
             floor=self._floor,
-            gaps=self._gaps,
+            gaps=self._known.gaps,
         )
 
     def _current_bounds(self) -> Bounds:
-        return Bounds(self._frontier, self._floor, self._opens_from, self._checkpoint, self._gaps)
-
-    def _begins(self) -> int:
-        """Since when everything is known that openings look at."""
-        return max([self._known_since, *(until for _, until in self._gaps)])
+        return Bounds(self._frontier, self._floor, self._opens_from, self._checkpoint, self._known.gaps)
 
     def _see_through(self) -> None:
-        self._opens_from = self._begins()
+        self._opens_from = self._known.opens_from
         self._bounds = None
 
     def _forget_gaps(self, oldest: int) -> None:
         """Let go of gaps that nothing looks back to which is kept, opened at `oldest` or later, or may still open."""
         rules = self.detector.rules
-        looks_from = min(oldest, self._frontier - rules.retention_ms) - rules.looks_back_ms
-        needed = tuple(gap for gap in self._gaps if borders.before_known(looks_from, gap[1]))
-        for gap in self._gaps:
-            if gap not in needed:
-                self._known_since = max(self._known_since, gap[1])
-        self._gaps = needed
+        self._known.forget(min(oldest, self._frontier - rules.retention_ms) - rules.looks_back_ms)
         self._see_through()
-
-    def _unreadable(self, stored_as: bytes, value: bytes) -> StateError:
-        try:
-            found = msgspec.json.decode(value)[0]
-        except (msgspec.MsgspecError, ValueError, TypeError, LookupError, RecursionError):
-            found = f"{value[:20]!r}"
-        whose = stored_as.replace(SEPARATOR, b" ").decode(errors="backslashreplace")
-        return self._foreign(f"the record of {whose!r}", found)
-
-    def _foreign(self, what: str, found: object) -> StateError:
-        return StateError(
-            f"{self._name}{what}: found state of format {found}, expected format {RECORD_FORMAT}; "
-            "it was written by another version of promisewatch, or by something else"
-        )

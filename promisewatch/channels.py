@@ -4,7 +4,8 @@ from agents.channels import Channel
 from agents.channels.console import ConsoleChannel
 from agents.channels.webhook import WebhookChannel, WebhookSettings, read_keys
 from agents.delivery import RetryPolicy
-from promisewatch.settings import ChannelKind, NotifierSettings
+from promisewatch.settings.processes import NotifierSettings
+from promisewatch.settings.values import ChannelKind
 
 
 def channel_of(settings: NotifierSettings) -> Channel:

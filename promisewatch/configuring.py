@@ -1,7 +1,7 @@
 """How settings are read: flags of a command, PROMISEWATCH_* variables, defaults; and where each value came from.
 
 `configured(WorkerSettings)` gives a command's function one option a setting, and hands it the finished settings. What
-the settings are is said in promisewatch/settings.py and nowhere else.
+the settings are is said in promisewatch/settings/ and nowhere else.
 """
 
 import difflib

@@ -2,7 +2,7 @@
 does, and the worker reads the facts topic.
 """
 
-from promisewatch.settings import InputKind
+from promisewatch.settings.values import InputKind
 from schemas.book_model import Book, Source
 from schemas.errors import SettingsError
 

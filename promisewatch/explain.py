@@ -1,5 +1,6 @@
 """`promisewatch explain`: how a due comes about for one event, or what became of a subject's promises."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from promisewatch.recordings import parse_recording
 from promisewatch.retelling import read_facts, retell
 from promisewatch.retelling_words import show_history
 from schemas.book import load_book
-from schemas.book_model import Book
+from schemas.book_model import Book, Source
 from schemas.exits import ExitCode
 from schemas.instants import parse_instant
 
@@ -73,24 +74,46 @@ def explain(
     loaded = load_book(book)
     at_ms = None if at is None else read_instant(at, loaded, "--at")
     if event is not None and promise is not None:
-        found = explain_event(loaded, promise, read_event(event), at_ms, choose_source(loaded, source))
-        if output is OutputFormat.JSON:
-            print_json(asdict(found))
-        else:
-            show(found)
-        raise typer.Exit(ExitCode.OK if found.opens else ExitCode.DIFFERENT)
-    since_ms = None if since is None else read_instant(since, loaded, "--since")
-    recordings = [parse_recording(text, list(loaded.sources)) for text in facts or ()]
-    key = next((one.key for one in loaded.promises if one.id == promise), None)
-    reading = read_facts(loaded, recordings, subject, at_ms, key)
-    history = retell(loaded, reading, promise, at_ms, since_ms)
+        code = tell_event(loaded, promise, read_event(event), at_ms, choose_source(loaded, source), output)
+    else:
+        since_ms = None if since is None else read_instant(since, loaded, "--since")
+        code = tell_subject(loaded, facts or (), subject, promise, at_ms, since_ms, output)
+    raise typer.Exit(code)
+
+
+def tell_event(
+    book: Book, promise: str, event: bytes, at_ms: int | None, source: Source, output: OutputFormat
+) -> ExitCode:
+    """Print how the due comes about for one event; DIFFERENT if the event does not open the promise."""
+    found = explain_event(book, promise, event, at_ms, source)
+    if output is OutputFormat.JSON:
+        print_json(asdict(found))
+    else:
+        show(found)
+    return ExitCode.OK if found.opens else ExitCode.DIFFERENT
+
+
+def tell_subject(
+    book: Book,
+    facts: Sequence[str],
+    subject: str | None,
+    promise: str | None,
+    at_ms: int | None,
+    since_ms: int | None,
+    output: OutputFormat,
+) -> ExitCode:
+    """Print what became of a subject's promises; DATA if some lines of the recordings cannot be used."""
+    recordings = [parse_recording(text, list(book.sources)) for text in facts]
+    key = next((one.key for one in book.promises if one.id == promise), None)
+    reading = read_facts(book, recordings, subject, at_ms, key)
+    history = retell(book, reading, promise, at_ms, since_ms)
     if output is OutputFormat.JSON:
         print_json(asdict(history))
     else:
         show_history(history)
     for problem in reading.problems:
         stderr.print(problem)
-    raise typer.Exit(ExitCode.DATA if reading.problems else ExitCode.OK)
+    return ExitCode.DATA if reading.problems else ExitCode.OK
 
 
 def _check_options(

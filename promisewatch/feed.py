@@ -11,7 +11,7 @@ from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json, progress, stderr, stdout
 from promisewatch.feeding import MARKER_EVERY_S, Counts, Event, Feeder, Pace, Topic, in_blocks, plan, read_events
 from promisewatch.recordings import parse_recording
-from promisewatch.settings import FeedSettings
+from promisewatch.settings.commands import FeedSettings
 from schemas.book import load_book
 from schemas.book_model import Source
 from schemas.cloudevents import STRUCTURED_HEADERS

@@ -1,7 +1,7 @@
 """`promisewatch ingest`: one process that makes facts of the events of all sources."""
 
 from promisewatch.configuring import configured
-from promisewatch.settings import IngestSettings
+from promisewatch.settings.processes import IngestSettings
 
 
 @configured(IngestSettings)

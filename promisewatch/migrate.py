@@ -13,7 +13,7 @@ from promisewatch.console import OutputFormat, print_json, stdout
 from promisewatch.direct import direct_source
 from promisewatch.feeding import Topic
 from promisewatch.migrating import Example, Forecast, VersionForecast, asked_for, forecast_of
-from promisewatch.settings import MigrateSettings
+from promisewatch.settings.commands import MigrateSettings
 from schemas.book import load_book
 from schemas.editions import SHORT_DIGITS
 from schemas.errors import StateError

@@ -1,7 +1,7 @@
 """`promisewatch notifier`: one notifier process."""
 
 from promisewatch.configuring import configured
-from promisewatch.settings import NotifierSettings
+from promisewatch.settings.processes import NotifierSettings
 
 RECORDS_IN_HAND_MAX = 2_000
 POLL_RECORDS_MAX = 500

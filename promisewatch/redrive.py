@@ -10,7 +10,7 @@ from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json, stdout
 from promisewatch.redriving import Letter, Request, Result
 from promisewatch.redriving import redrive as send_back
-from promisewatch.settings import RedriveSettings
+from promisewatch.settings.commands import RedriveSettings
 from schemas.topics import NOTIFICATIONS, dlq
 from streams.logs import configure_logging
 

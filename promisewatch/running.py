@@ -12,7 +12,7 @@ import structlog
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from promisewatch import __version__
-from promisewatch.settings import MemberSettings, ProcessSettings
+from promisewatch.settings.shared import MemberSettings, ProcessSettings
 from schemas import metrics
 from streams.app import BatchApp, StreamSettings
 from streams.clock import parse_clock

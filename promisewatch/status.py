@@ -13,12 +13,13 @@ from rich.text import Text
 from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json, stdout
 from promisewatch.direct import reads_facts
-from promisewatch.settings import StatusSettings
+from promisewatch.settings.commands import StatusSettings
+from promisewatch.status_documents import sources_json, status_json
 from promisewatch.status_reading import Observer
 from promisewatch.status_sources import SourcesStatus
 from promisewatch.status_sources_reading import SourcesObserver
-from promisewatch.status_sources_tables import rendered_sources, sources_json
-from promisewatch.status_tables import rendered, status_json
+from promisewatch.status_sources_tables import rendered_sources
+from promisewatch.status_tables import rendered
 from promisewatch.statuses import Status
 from schemas.book import load_book
 from schemas.book_model import Book

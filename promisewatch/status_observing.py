@@ -11,7 +11,7 @@ import msgspec
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from promises.cycles import awaits_fire
-from promisewatch.settings import StatusSettings
+from promisewatch.settings.commands import StatusSettings
 from promisewatch.statuses import DeadLetters, LastBreach, Log
 from promisewatch.topic_admin import topic_admin
 from schemas.book_model import Book

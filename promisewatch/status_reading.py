@@ -7,15 +7,15 @@ from typing import Any
 from agents.doubting import DOUBT_KEY
 from promises.partition import CHECKPOINT_KEY
 from promisewatch.direct import direct_source
-from promisewatch.settings import StatusSettings
+from promisewatch.settings.commands import StatusSettings
 from promisewatch.status_observing import LETTERS_DEPTH, KafkaObserver, count_running, other_books
-from promisewatch.statuses import Running, Status, partition_status
+from promisewatch.statuses import PartitionStatus, Running, Status, partition_status
 from schemas.book_model import Book
 from schemas.records import Checkpoint, decode_checkpoint
 from schemas.topics import BREACHES, OUTCOMES, dlq
 from schemas.vectors import Hold
 from streams.doubt import SILENT, Doubt
-from streams.observing import Counting, Newest, read_group
+from streams.observing import Counting, Group, Newest, read_group
 
 DOUBT_DEPTH = 5_000
 """Offsets of a changelog that are looked at for doubt, which is stored with every event that makes it."""
@@ -44,37 +44,15 @@ class Observer(KafkaObserver):
         """
         source, self._refused = self._source, []
         now_ms = self._clock.now_ms()
-        letters_topic = dlq(source.topic)
-        topics = [source.topic, self._changelog, BREACHES, OUTCOMES, letters_topic]
+        topics = [source.topic, self._changelog, BREACHES, OUTCOMES, dlq(source.topic)]
         counts = await self._partition_counts(topics)
         expected = counts[source.topic]
         also = {topic: min(count, expected) for topic, count in counts.items()}
         # Ends are asked last: what is processed meanwhile must not look as if the log were shorter.
         group = await self._allowed("the consumer group", read_group(self._client, self._settings.app_id, source.topic))
         checkpoints = await self._of(also[self._changelog], self._checkpoints.look)
-        doubts = await self._of(also[self._changelog], self._doubts.look)
-        silent = await self._silence(expected, now_ms)
-        logs = await self._logs(source.topic, expected)
-        breaches = await self._optional("the last breach", also[BREACHES], self._breaches.look)
-        letters = await self._letters(self._dead_letters, also[letters_topic])
+        found = await self._partitions(checkpoints, also, group, now_ms)
         running = await self._running(checkpoints) if count_promises else {}
-        found = [
-            replace(
-                partition_status(
-                    source,
-                    partition,
-                    logs[partition],
-                    checkpoints.get(partition),
-                    group,
-                    now_ms,
-                    Doubt(source.doubt, doubts.get(partition, "")).holds(now_ms) or silent,
-                ),
-                last_breach=breaches.get(partition),
-                dead_letters=letters.get(partition),
-                running=running.get(partition),
-            )
-            for partition in range(expected)
-        ]
         differing = [f"{topic} has {count}" for topic, count in counts.items() if count and count != expected]
         worked = {str(each.partition): each.book for each in found}
         return Status(
@@ -83,13 +61,30 @@ class Observer(KafkaObserver):
             book_path=self._book.path,
             book_digest=self._book.digest,
             source=source,
-            partitions=tuple(found),
+            partitions=tuple(replace(each, running=running.get(each.partition)) for each in found),
             group=group,
             missing=tuple(topic for topic, count in counts.items() if not count),
             differing=tuple(differing) if expected else (),
             forbidden=bool(self._refused),
             notes=(*self._refused, *other_books(worked, self._book.digest)),
         )
+
+    async def _partitions(
+        self, checkpoints: Mapping[int, Checkpoint], counts: Mapping[str, int], group: Group | None, now_ms: int
+    ) -> list[PartitionStatus]:
+        """Where every partition stands. `counts`: how many partitions of each topic are those of the source too."""
+        source = self._source
+        doubts = await self._of(counts[self._changelog], self._doubts.look)
+        silent = await self._silence(counts[source.topic], now_ms)
+        logs = await self._logs(source.topic, counts[source.topic])
+        breaches = await self._optional("the last breach", counts[BREACHES], self._breaches.look)
+        letters = await self._letters(self._dead_letters, counts[dlq(source.topic)])
+        found = []
+        for partition, log in logs.items():
+            doubt = Doubt(source.doubt, doubts.get(partition, "")).holds(now_ms) or silent
+            status = partition_status(source, partition, log, checkpoints.get(partition), group, now_ms, doubt)
+            found.append(replace(status, last_breach=breaches.get(partition), dead_letters=letters.get(partition)))
+        return found
 
     def _read_checkpoint(self, record: Any) -> Checkpoint | None:
         if record.key != CHECKPOINT_KEY or record.value is None:

@@ -6,59 +6,46 @@ for the partitions of its own sources.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from promises.rules import ALWAYS
 from promises.vector import Vector
 from promisewatch.statuses import (
     GETS_ON,
-    DeadLetters,
     Hold,
-    LastBreach,
     Log,
-    Running,
-    letters_together,
-    newest_breach,
+    Look,
+    ReadPartition,
+    WorkedPartition,
     owner_of,
     processed_offset,
     what_holds,
+    what_stops,
 )
 from schemas.book_model import Source
-from schemas.exits import ExitCode
 from schemas.groups import Group as PromiseGroup
 from schemas.records import Checkpoint
 from schemas.sourcepositions import SourcePosition
 from schemas.vectors import Hold as Doubt
 from schemas.vectors import source_partition
-from streams.observing import Group, Member
+from streams.observing import Group
 
 ABREAST_MS = 10_000
 """A frontier that is no further behind than this, and what its source may publish late, is held up by nothing: vectors
 come every second, and a group's offsets are committed every few."""
 
 
-@dataclass(frozen=True)
-class SourcePartitionStatus:
-    """One partition of a source, as the ingest has it. Instants are UTC milliseconds, None where nothing is known.
+@dataclass(frozen=True, kw_only=True)
+class SourcePartitionStatus(ReadPartition):
+    """One partition of a source, as the ingest has it: what is processed is on the facts topic.
 
-    `processed`: everything below is on the facts topic. `doubt` is why its frontier is held on purpose, and since when.
-    `book` is the hash of the book that it was last mapped with, `gap` a span in which facts may have expired unread.
+    `doubt` is why its frontier is held on purpose, and since when; `gap` a span in which facts may have expired unread.
     """
 
     name: str
     topic: str
-    partition: int
-    log: Log
-    processed: int | None
-    lag: int | None
-    frontier: int | None
-    behind_ms: int | None
-    hold: Hold
     doubt: Doubt | None
-    owner: Member | None
-    book: str | None
     gap: tuple[int, int] | None
-    dead_letters: DeadLetters | None = None
 
 
 @dataclass(frozen=True)
@@ -93,93 +80,39 @@ class Stored:
     groups: Sequence[PromiseGroup]
 
 
-@dataclass(frozen=True)
-class FactsPartitionStatus:
-    """One partition of the facts topic, as its worker has it. Instants are UTC milliseconds, None where unknown.
+@dataclass(frozen=True, kw_only=True)
+class FactsPartitionStatus(WorkedPartition):
+    """One partition of the facts topic, as its worker has it.
 
     `frontier` is that of the group of promises that is furthest behind, and `waits_for` the source partition that this
     one waits for: None where the facts partition waits for something of its own.
     """
 
-    partition: int
-    log: Log
-    processed: int | None
-    stored: int | None
-    lag: int | None
-    frontier: int | None
-    behind_ms: int | None
-    hold: Hold
     waits_for: str | None
-    owner: Member | None
-    book: str | None
-    last_breach: LastBreach | None = None
-    dead_letters: DeadLetters | None = None
-    running: Running | None = None
 
 
-@dataclass(frozen=True)
-class SourcesStatus:
-    """An ingest and a detect application with one facts topic. Groups None: the broker does not tell.
+@dataclass(frozen=True, kw_only=True)
+class SourcesStatus(Look):
+    """An ingest and a detect application with one facts topic.
 
-    `ingest` is what the ingest's consumer group does with each source topic. `missing`, `forbidden` and `notes` as in
-    `Status`; `differing` are topics whose partitions are not those of the facts topic.
+    `ingest` is what the ingest's consumer group does with each source topic; None: the broker does not tell.
     """
 
-    at: int
-    app_id: str
     ingest_app_id: str
-    book_path: str
-    book_digest: str
     facts: str
     sources: tuple[SourceStatus, ...] = ()
     groups: tuple[GroupStatus, ...] = ()
     partitions: tuple[FactsPartitionStatus, ...] = ()
-    group: Group | None = None
     ingest: Mapping[str, Group] | None = None
-    missing: tuple[str, ...] = ()
-    differing: tuple[str, ...] = ()
-    forbidden: bool = False
-    notes: tuple[str, ...] = field(default=())
 
     @property
-    def code(self) -> ExitCode:
-        """How `promisewatch status` ends."""
-        if self.forbidden:
-            return ExitCode.CONFIG
-        return ExitCode.DIFFERENT if self.missing or self.differing else ExitCode.OK
-
-    @property
-    def lag(self) -> int | None:
-        """Of all partitions of facts and sources together; None if none is known."""
-        ingest = [each.lag for source in self.sources for each in source.partitions]
-        known = [lag for lag in (*ingest, *(each.lag for each in self.partitions)) if lag is not None]
-        return sum(known) if known else None
-
-    @property
-    def frontier(self) -> int | None:
-        """Up to when every promise can be judged everywhere; None while that is not known of one."""
-        return oldest(each.frontier for each in self.partitions)
-
-    @property
-    def last_breach(self) -> LastBreach | None:
-        """The newest of all partitions."""
-        return newest_breach(each.last_breach for each in self.partitions)
-
-    @property
-    def dead_letters(self) -> DeadLetters | None:
-        """Those of all sources, and of the facts topic, together."""
-        ingest = [each.dead_letters for source in self.sources for each in source.partitions]
-        return letters_together([*ingest, *(each.dead_letters for each in self.partitions)])
+    def read(self) -> Sequence[ReadPartition]:
+        """Those of the sources, and of the facts."""
+        return [*(each for source in self.sources for each in source.partitions), *self.partitions]
 
     def held_by(self, source: str) -> tuple[str, ...]:
         """The promises that wait for a source."""
         return tuple(name for group in self.groups if source in group.sources for name in group.promises)
-
-
-def oldest(frontiers: Iterable[int | None]) -> int | None:
-    """The least of them; None if one is not known, or if there is none."""
-    found = list(frontiers)
-    return None if None in found else min((each for each in found if each is not None), default=None)
 
 
 def source_partition_status(
@@ -220,7 +153,6 @@ def source_partition_status(
         partition=partition,
         log=log,
         processed=processed,
-        lag=None if processed is None else max(0, log.end - processed),
         frontier=frontier,
         behind_ms=None if frontier is None else now_ms - frontier,
         hold=hold,
@@ -244,7 +176,7 @@ def facts_partition_status(
     checkpoint, vector, groups = stored.checkpoint, stored.vector, stored.groups
     owner = None if group is None else owner_of(group.members, partition)
     processed = None if checkpoint is None else processed_offset(checkpoint, group, partition, log)
-    hold = _what_holds_facts(log, processed, owner, told=group is not None)
+    hold = what_stops(log, processed, owner, told=group is not None)
     frontier, waits_for = (None, None) if vector is None else _furthest_behind(vector, groups)
     if hold is None and vector is None:
         hold = Hold.OTHER_BOOK
@@ -261,7 +193,6 @@ def facts_partition_status(
         log=log,
         processed=processed,
         stored=None if checkpoint is None else checkpoint.next_offset,
-        lag=None if processed is None else max(0, log.end - processed),
         frontier=frontier,
         behind_ms=None if frontier is None else now_ms - frontier,
         hold=hold,
@@ -269,17 +200,6 @@ def facts_partition_status(
         owner=owner,
         book=None if checkpoint is None else checkpoint.book,
     )
-
-
-def _what_holds_facts(log: Log, processed: int | None, owner: Member | None, *, told: bool) -> Hold | None:
-    """What is the matter with a facts partition itself, whatever its sources are about."""
-    if processed is None:
-        return Hold.NO_CHECKPOINT
-    if processed > log.end:
-        return Hold.RECREATED
-    if processed < log.beginning:
-        return Hold.EXPIRED
-    return Hold.NO_OWNER if told and owner is None else None
 
 
 def _furthest_behind(vector: Vector, groups: Iterable[PromiseGroup]) -> tuple[int | None, str | None]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from promises.vector import Vector
-from promisewatch.settings import StatusSettings
+from promisewatch.settings.commands import StatusSettings
 from promisewatch.status_observing import LETTERS_DEPTH, KafkaObserver, count_running, other_books
 from promisewatch.status_sources import (
     FactsPartitionStatus,

@@ -6,7 +6,7 @@ and an idle worker's frontier moves on without being written down.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from promises.rules import ALWAYS
@@ -87,52 +87,70 @@ class Running:
     promises: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class PartitionStatus:
-    """One partition. Instants are UTC milliseconds, None where nothing is known.
+@dataclass(frozen=True, kw_only=True)
+class ReadPartition:
+    """One partition that a process reads. Instants are UTC milliseconds, None where nothing is known.
 
-    `processed`: every offset below it is; `stored`: what is above it is processed once more after a restart. `lag` is
-    in offsets, which are records and what transactions leave between them. Where `inferred`, the frontier is not
-    written down anywhere: it follows from the clock and from nothing being left to do. `doubt` is why it is held on
-    purpose, and since when.
+    `processed`: every offset below it is. `book` is the hash of the book that it was last worked with.
     """
 
     partition: int
-    source_partition: str
     log: Log
     processed: int | None
-    stored: int | None
-    lag: int | None
     frontier: int | None
-    inferred: bool
     behind_ms: int | None
     hold: Hold
     owner: Member | None
     book: str | None
-    doubt: Doubt | None = None
-    last_breach: LastBreach | None = None
     dead_letters: DeadLetters | None = None
+
+    @property
+    def lag(self) -> int | None:
+        """In offsets, which are records and what transactions leave between them."""
+        return None if self.processed is None else max(0, self.log.end - self.processed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkedPartition(ReadPartition):
+    """One partition that a worker reads. What is above `stored` is processed once more after a restart."""
+
+    stored: int | None
+    last_breach: LastBreach | None = None
     running: Running | None = None
 
 
-@dataclass(frozen=True)
-class Status:
-    """One detect application. `group` None: the broker does not tell. `notes` are what a person has to know besides.
+@dataclass(frozen=True, kw_only=True)
+class PartitionStatus(WorkedPartition):
+    """One partition of the source.
 
-    `missing` are topics that are not there, `forbidden`: something could not be read for want of a permission.
+    Where `inferred`, the frontier is not written down anywhere: it follows from the clock and from nothing being left
+    to do. `doubt` is why it is held on purpose, and since when.
+    """
+
+    source_partition: str
+    inferred: bool
+    doubt: Doubt | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What is seen of a detect application, whatever it reads. `group` None: the broker does not tell.
+
+    `missing` are topics that are not there, `differing` those with another number of partitions than the topic that is
+    read, `forbidden`: something could not be read for want of a permission. `notes` are what a person has to know
+    besides.
     """
 
     at: int
     app_id: str
     book_path: str
     book_digest: str
-    source: Source
-    partitions: tuple[PartitionStatus, ...] = ()
+    partitions: Sequence[WorkedPartition] = ()
     group: Group | None = None
     missing: tuple[str, ...] = ()
     differing: tuple[str, ...] = ()
     forbidden: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def code(self) -> ExitCode:
@@ -142,42 +160,50 @@ class Status:
         return ExitCode.DIFFERENT if self.missing or self.differing else ExitCode.OK
 
     @property
+    def read(self) -> Sequence[ReadPartition]:
+        """Every partition that is read, by whomever."""
+        return self.partitions
+
+    @property
     def lag(self) -> int | None:
         """Of all partitions together; None if none is known."""
-        known = [each.lag for each in self.partitions if each.lag is not None]
+        known = [each.lag for each in self.read if each.lag is not None]
         return sum(known) if known else None
 
     @property
     def frontier(self) -> int | None:
-        """Up to when every partition is complete; None while that of one is not known."""
-        found = [each.frontier for each in self.partitions]
-        return None if None in found or not found else min(each for each in found if each is not None)
+        """Up to when every promise can be judged everywhere; None while that of one partition is not known."""
+        return oldest(each.frontier for each in self.partitions)
 
     @property
     def last_breach(self) -> LastBreach | None:
         """The newest of all partitions."""
-        return newest_breach(each.last_breach for each in self.partitions)
+        found = [each.last_breach for each in self.partitions if each.last_breach is not None]
+        return max(found, key=lambda breach: breach.published_at, default=None)
 
     @property
     def dead_letters(self) -> DeadLetters | None:
-        """Those of all partitions together."""
-        return letters_together(each.dead_letters for each in self.partitions)
+        """Those of all partitions together, with the newest one; None if there is none."""
+        found = [each.dead_letters for each in self.read if each.dead_letters is not None]
+        if not found:
+            return None
+        newest = max(found, key=lambda each: each.newest_at)
+        count, exact = sum(each.count for each in found), all(each.exact for each in found)
+        return DeadLetters(count, exact, newest.newest_at, newest.newest_reason)
 
 
-def newest_breach(breaches: Iterable[LastBreach | None]) -> LastBreach | None:
-    """The newest of them."""
-    found = [breach for breach in breaches if breach is not None]
-    return max(found, key=lambda breach: breach.published_at, default=None)
+@dataclass(frozen=True, kw_only=True)
+class Status(Look):
+    """One detect application that reads its source itself."""
+
+    source: Source
+    partitions: tuple[PartitionStatus, ...] = ()
 
 
-def letters_together(letters: Iterable[DeadLetters | None]) -> DeadLetters | None:
-    """How many they are in all, with the newest one; None if there is none."""
-    found = [each for each in letters if each is not None]
-    if not found:
-        return None
-    newest = max(found, key=lambda each: each.newest_at)
-    count, exact = sum(each.count for each in found), all(each.exact for each in found)
-    return DeadLetters(count, exact, newest.newest_at, newest.newest_reason)
+def oldest(frontiers: Iterable[int | None]) -> int | None:
+    """The least of them; None if one is not known, or if there is none."""
+    found = list(frontiers)
+    return None if None in found else min((each for each in found if each is not None), default=None)
 
 
 def partition_status(
@@ -210,7 +236,6 @@ def partition_status(
         log=log,
         processed=processed,
         stored=None if checkpoint is None else checkpoint.next_offset,
-        lag=None if processed is None else max(0, log.end - processed),
         frontier=frontier,
         inferred=inferred,
         behind_ms=None if frontier is None else now_ms - frontier,
@@ -232,16 +257,26 @@ def processed_offset(checkpoint: Checkpoint, group: Group | None, partition: int
     return max(checkpoint.next_offset, position if position <= log.end else 0)
 
 
-def what_holds(source: Source, log: Log, processed: int | None, owner: Member | None, *, told: bool) -> Hold:  # noqa: PLR0911 - a return a reason
-    """What the frontier waits for. `told`: the broker says who has which partition."""
+def what_stops(log: Log, processed: int | None, owner: Member | None, *, told: bool) -> Hold | None:
+    """What is the matter with a partition itself, whatever its source is about.
+
+    `told`: the broker says who has which partition.
+    """
     if processed is None:
         return Hold.NO_CHECKPOINT
     if processed > log.end:
         return Hold.RECREATED
     if processed < log.beginning:
         return Hold.EXPIRED
-    if told and owner is None:
-        return Hold.NO_OWNER
+    return Hold.NO_OWNER if told and owner is None else None
+
+
+def what_holds(source: Source, log: Log, processed: int | None, owner: Member | None, *, told: bool) -> Hold:
+    """What the frontier waits for. `told`: the broker says who has which partition."""
+    stopped = what_stops(log, processed, owner, told=told)
+    if stopped is not None:
+        return stopped
+    assert processed is not None, "without a checkpoint it is stopped"
     if processed < log.readable:
         return Hold.LAG
     if processed < log.end:

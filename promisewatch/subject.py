@@ -8,7 +8,7 @@ import typer
 
 from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json
-from promisewatch.settings import SubjectSettings
+from promisewatch.settings.commands import SubjectSettings
 from schemas.book_model import Book
 from schemas.errors import PromisewatchError
 from schemas.exits import ExitCode

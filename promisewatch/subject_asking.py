@@ -13,7 +13,7 @@ import msgspec
 from yarl import URL
 
 from promises.subjects import home_of
-from promisewatch.settings import SubjectSettings
+from promisewatch.settings.commands import SubjectSettings
 from promisewatch.topic_admin import topic_admin
 from schemas.errors import PromisewatchError, SettingsError, TopicsError
 from schemas.exits import ExitCode

@@ -12,7 +12,7 @@ from rich.table import Table
 from promisewatch.configuring import configured
 from promisewatch.console import OutputFormat, print_json, stderr, stdout
 from promisewatch.direct import reads_facts
-from promisewatch.settings import TopicsSettings
+from promisewatch.settings.commands import TopicsSettings
 from promisewatch.topic_admin import (
     Checked,
     Found,

@@ -1,7 +1,7 @@
 """`promisewatch worker`: one detector process."""
 
 from promisewatch.configuring import configured
-from promisewatch.settings import WorkerSettings
+from promisewatch.settings.processes import WorkerSettings
 
 
 @configured(WorkerSettings)

@@ -12,7 +12,8 @@ import pytest
 
 from promisewatch import reference
 from promisewatch.configuring import MASK, options, read
-from promisewatch.settings import PROCESSES, NotifierSettings, WorkerSettings
+from promisewatch.settings import PROCESSES
+from promisewatch.settings.processes import NotifierSettings, WorkerSettings
 from schemas.errors import SettingsError
 from schemas.exits import ExitCode
 from tests.cli.running import Run, promisewatch

@@ -12,7 +12,8 @@ import pytest
 from schemas.instants import format_instant, parse_instant
 from tests.cli.running import Run, promisewatch
 from tests.language.books import COMMON, SOURCE
-from tests.language.test_golden import CASES, END, IDS, Case, happened, text, wording
+from tests.language.golden_cases import CASES, IDS, Case
+from tests.language.golden_words import END, happened, text, wording
 
 Lines = list[str]
 

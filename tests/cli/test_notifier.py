@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from promisewatch.channels import channel_of, policy_of
-from promisewatch.settings import ChannelKind, NotifierSettings
+from promisewatch.settings.processes import NotifierSettings
+from promisewatch.settings.values import ChannelKind
 from schemas.exits import ExitCode
 from tests.agents.receiver import KEYS
 from tests.cli.running import promisewatch

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from promisewatch.direct import reads_facts
-from promisewatch.settings import InputKind
+from promisewatch.settings.values import InputKind
 from schemas.book import parse_book
 from schemas.exits import ExitCode
 from tests.cli.running import promisewatch

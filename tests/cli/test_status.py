@@ -13,8 +13,9 @@ from rich.console import Console
 
 from promises.rules import ALWAYS
 from promisewatch import status as command
+from promisewatch.status_documents import status_json
 from promisewatch.status_observing import other_books, read_breach, read_letters
-from promisewatch.status_tables import rendered, status_json
+from promisewatch.status_tables import rendered
 from promisewatch.statuses import DeadLetters, Hold, LastBreach, Log, PartitionStatus, Running, Status, partition_status
 from schemas.book import parse_book
 from schemas.book_model import Source
@@ -137,8 +138,9 @@ def test_only_a_worker_moves_the_clock() -> None:
 
 
 def test_a_position_of_a_topic_that_was_there_before_says_nothing() -> None:
-    """It lies beyond the end of the log there is now."""
+    """It lies beyond the end of the log there is now, and no log lags by less than nothing."""
     assert stands(end=12, group=replace(GROUP, positions={0: 99})).processed == 10
+    assert stands(end=9).lag == 0
 
 
 def test_before_the_first_mark_no_instant_is_known() -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 from promises.rules import ALWAYS
 from promises.vector import Vector
 from promisewatch import status as command
+from promisewatch.status_documents import sources_json
 from promisewatch.status_sources import (
     FactsPartitionStatus,
     SourcePartitionStatus,
@@ -24,7 +25,7 @@ from promisewatch.status_sources import (
     group_statuses,
     source_partition_status,
 )
-from promisewatch.status_sources_tables import promises_text, rendered_sources, sources_json
+from promisewatch.status_sources_tables import promises_text, rendered_sources
 from promisewatch.statuses import DeadLetters, Hold, LastBreach, Log, Running
 from schemas.book import parse_book
 from schemas.groups import source_groups

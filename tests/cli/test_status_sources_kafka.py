@@ -108,21 +108,41 @@ def waits(found: dict[str, Any]) -> set[tuple[str, str | None]]:
 
 def test_systems_are_seen_before_their_start_while_they_run_in_doubt_and_when_they_are_gone(systems: Systems) -> None:
     """Sources, frontiers, who holds which promises, lag, processes, last breach, dead letters and what is running."""
+    nothing_but_names(systems)
+    systems.create()
+    systems.send("shop", 1, *systems.asked(5))
+    unread(systems)
+    systems.ingest.start()
+    systems.worker.start()
+    alive = judged(systems)
+    systems.send("mail", 0, *[b"another format"] * 9)
+    doubted(systems)
+    systems.ingest.kill()
+    systems.worker.kill()
+    systems.send("desk", 0, b"unread")
+    gone(systems, alive)
+
+
+def nothing_but_names(systems: Systems) -> None:
+    """Before there are topics."""
     missing = systems.found(code=1)
     assert {f"{systems.name}.facts", f"{systems.name}.shop", f"{systems.name}-in-texts-changelog"} <= set(
         missing["missing"]
     )
     assert missing["partitions"] == []
-    systems.create()
-    systems.send("shop", 1, *systems.asked(5))
+
+
+def unread(systems: Systems) -> None:
+    """Before a process runs: shop has sent five questions."""
     before = systems.found()
     assert waits(before) == {("no_checkpoint", None)}
     assert {each["frontier"]["waits_for"] for each in sources(before).values()} == {"no_owner"}
     assert sources(before)["shop/1"]["end"] == 5
     assert (before["frontier"], before["last_breach"], before["ingest"]["members"]) == (None, None, [])
 
-    systems.ingest.start()
-    systems.worker.start()
+
+def judged(systems: Systems) -> dict[str, Any]:
+    """While both run, once the calls that did not come are breached; what was found."""
     alive = systems.until(
         "everything to be judged",
         lambda found: (
@@ -141,9 +161,12 @@ def test_systems_are_seen_before_their_start_while_they_run_in_doubt_and_when_th
     }
     assert alive["frontier"] is not None
     assert alive["notes"] == []
+    return alive
 
-    systems.send("mail", 0, *[b"another format"] * 9)
-    doubted = systems.until(
+
+def doubted(systems: Systems) -> None:
+    """While all that mail has sent, nine events, cannot be used."""
+    found = systems.until(
         "doubt that holds what waits for mail, and nothing else",
         lambda found: (
             waits(found) == {("doubt", "mail/0")}
@@ -151,26 +174,26 @@ def test_systems_are_seen_before_their_start_while_they_run_in_doubt_and_when_th
             and found["groups"][0]["frontier"] < found["groups"][1]["frontier"]
         ),
     )
-    of = {source["name"]: source for source in doubted["sources"]}
+    of = {source["name"]: source for source in found["sources"]}
     (doubt,) = of["mail"]["doubts"]
     assert (doubt["reason"], doubt["promises"]) == ("dead_letters", [f"{systems.name}-mail"])
-    assert sources(doubted)["mail/0"]["doubt"]["since"] == doubt["since"] <= doubted["at"]
-    assert sources(doubted)["mail/0"]["dead_letters"]["newest"]["reason"] == "bad_json"
-    assert [group["source_partition"] == "mail/0" for group in doubted["groups"]] == [True, False]
+    assert sources(found)["mail/0"]["doubt"]["since"] == doubt["since"] <= found["at"]
+    assert sources(found)["mail/0"]["dead_letters"]["newest"]["reason"] == "bad_json"
+    assert [group["source_partition"] == "mail/0" for group in found["groups"]] == [True, False]
     assert (
         f"source mail is in doubt (dead_letters) since {doubt['since']}: too many of its events cannot be used; it "
         f"holds {systems.name}-mail"
     ) in systems.table()
 
-    systems.ingest.kill()
-    systems.worker.kill()
-    systems.send("desk", 0, b"unread")
-    gone = systems.found("--promises")
-    assert (sources(gone)["desk/0"]["end"], sources(gone)["desk/0"]["lag"]) == (1, 1)
-    running = [each["running"] for each in gone["partitions"] if each["running"] is not None]
+
+def gone(systems: Systems, alive: dict[str, Any]) -> None:
+    """After both were killed and desk has sent one more: what is stored can still be told, and counted."""
+    found = systems.found("--promises")
+    assert (sources(found)["desk/0"]["end"], sources(found)["desk/0"]["lag"]) == (1, 1)
+    running = [each["running"] for each in found["partitions"] if each["running"] is not None]
     assert sum(each["subjects"] for each in running) == 5
     assert sum(each["promises"].get(f"{systems.name}-mail", 0) for each in running) == 5
-    assert gone["last_breach"] == alive["last_breach"]
+    assert found["last_breach"] == alive["last_breach"]
 
 
 def test_looking_leaves_no_trace(systems: Systems) -> None:

@@ -14,7 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from promisewatch import subject_asking
-from promisewatch.settings import SubjectSettings, WorkerSettings
+from promisewatch.settings.commands import SubjectSettings
+from promisewatch.settings.processes import WorkerSettings
 from promisewatch.subject_asking import Candidate, NotYet, candidates_of, until_told
 from promisewatch.subject_words import show_subject
 from schemas.errors import PromisewatchError, SettingsError

@@ -16,7 +16,7 @@ from schemas.export import book_schema
 from schemas.facts import Subject
 from tests.cli.running import ROOT
 from tests.language.books import EXAMPLES
-from tests.language.test_golden import END, happened, ms, wording
+from tests.language.golden_words import END, happened, ms, wording
 from tests.promises.builders import Partition
 from tests.reference.playing import as_fact
 

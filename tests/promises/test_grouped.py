@@ -1,12 +1,6 @@
-"""Several sources in one facts partition: what holds a promise back, what does not, and what must not matter."""
+"""Several sources in one facts partition: what holds a promise back, and what does not."""
 
-import random
-from typing import Any
-
-import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from promises.detector import subject_key
 from promises.grouped import GroupedDetector, compile_groups
@@ -14,46 +8,10 @@ from schemas.editions import NO_EDITIONS
 from schemas.errors import EventError, StateError
 from schemas.facts import FACTS_MAX, Fact, Subject
 from schemas.groups import aside_prefix, record_prefix, source_groups
-from schemas.publications import Publication
-from schemas.records import decode_checkpoint
 from schemas.vectors import KNOWN_FOR_EVER, SourceMark
-from tests.promises.builders import ALWAYS, DAY, HOUR, MINUTE, OPENED, Partition, start
-from tests.promises.facts_partitions import FactsPartition, LogRecord, Verdict, book_of, breaches, final, refusal
-
-SOURCES: dict[str, str | None] = {"shop": "a e", "erp": "b c", "wms": "d"}
-PROMISES = """
-- {id: answered, when: {event: a}, due: {within: 1h}, expect: {event: b}, release: {event: c}}
-- {id: again, when: {event: a, again: true}, due: {within: 2h}, expect: {event: d, match: [m]}, warn: [-15m]}
-- {id: once, when: {event: a, again: true}, forbid: {event: e, count: 2}, due: {within: 3h}}
-- {id: sorry, when: {breach_of: once}, due: {within: 1h}, expect: {event: d}, release: {event: c}}
-- {id: agree, when: {event: [a, b], again: true}, due: {within: 1h}, expect: {holds: "p.n == q.n", from: {p: a, q: b}}}
-- {id: paused, when: {event: e}, due: {within: 1h}, expect: {event: a}, pause: {event: b, until: c, max: 45m}}
-"""
-BOOK = book_of(SOURCES, PROMISES)
-ONE = book_of({"shop": None}, PROMISES)
-"""The same promises, of one source that sends everything."""
-COUNTS = {"shop": 2, "erp": 1, "wms": 2}
-SENDER = {event: source for source, events in SOURCES.items() for event in (events or "").split()}
-END = OPENED + 2 * DAY
-
-Known = tuple[str, Fact]
-
-
-def fact(event: str, time: int, name: str = "", /, **data: object) -> Fact:
-    return Fact(SENDER[event], name or f"{event}{time}", event, time, dict(data))
-
-
-def everything(until: int, **other: int) -> dict[str, Any]:
-    """Every source partition complete before `until`, but for some."""
-    return dict.fromkeys(("shop_0", "shop_1", "erp_0", "wms_0", "wms_1"), until) | other
-
-
-def opened(**other: Any) -> FactsPartition:
-    """A partition whose sources are known, each complete before `OPENED`."""
-    partition = FactsPartition(BOOK)
-    partition.mark(COUNTS, **everything(OPENED, **other))
-    partition.read()
-    return partition
+from tests.promises.builders import DAY, HOUR, MINUTE, OPENED, start
+from tests.promises.facts_partitions import FactsPartition, LogRecord, book_of, breaches, refusal
+from tests.promises.three_systems import BOOK, COUNTS, END, everything, fact, opened
 
 
 def test_a_promise_fires_although_a_source_it_does_not_depend_on_stands_still() -> None:
@@ -347,129 +305,6 @@ def test_reading_goes_on_where_the_group_that_came_furthest_stopped() -> None:
     partition.read()
     partition.crash()
     assert partition.core.next_offset == len(partition.log)
-
-
-# --- what must not matter ---
-
-
-@st.composite
-def stories(draw: st.DrawFn) -> list[Known]:
-    """Facts about two subjects around quarters of an hour; no two have one id."""
-    story = []
-    for number in range(draw(st.integers(1, 9))):
-        time = OPENED + draw(st.integers(-4, 14)) * 15 * MINUTE + draw(st.sampled_from([-1, 0, 0, 1]))
-        data: dict[str, object] = {}
-        if draw(st.booleans()):
-            data["m"] = draw(st.sampled_from(["x", "y"]))
-        if draw(st.booleans()):
-            data["n"] = draw(st.sampled_from([1, 2]))
-        event = draw(st.sampled_from("aaabcdee"))
-        story.append((draw(st.sampled_from(["A", "B"])), Fact(SENDER[event], f"f{number}", event, time, data)))
-    return story
-
-
-class Sending:
-    """The sources at work: facts from each partition in some order, markers that are true and say different things."""
-
-    def __init__(self, chance: random.Random, story: list[Known], known_since: int) -> None:
-        self.chance = chance
-        self.known_since = known_since
-        self.partitions = [(source, number) for source, count in COUNTS.items() for number in range(count)]
-        self.unsent: dict[tuple[str, int], list[Known]] = {name: [] for name in self.partitions}
-        for about, one in story:
-            self.unsent[one.source, chance.randrange(COUNTS[one.source])].append((about, one))
-        for waiting in self.unsent.values():
-            chance.shuffle(waiting)
-
-    def fill(self, partition: FactsPartition) -> None:
-        """Put everything on the log; some facts twice, some markers old ones."""
-        chance = self.chance
-        while any(self.unsent.values()):
-            name = chance.choice([name for name, waiting in self.unsent.items() if waiting])
-            if chance.random() < 0.5:
-                self.mark(partition, *chance.sample(self.partitions, chance.randint(1, 3)))
-            about, one = self.unsent[name].pop()
-            partition.send(*[one] * chance.choice([1, 1, 2]), about=about)
-        self.mark(partition, *chance.sample(self.partitions, 2))
-        self.mark(partition, *self.partitions, frontier=END - 1)
-        self.mark(partition, *self.partitions, frontier=END)
-
-    def mark(self, partition: FactsPartition, *names: tuple[str, int], frontier: int | None = None) -> None:
-        marks = {}
-        for name in names:
-            bound = min([one.time for _, one in self.unsent[name]], default=END)
-            upto = min(bound, OPENED + self.chance.randint(-60, 400) * MINUTE) if frontier is None else frontier
-            marks[f"{name[0]}_{name[1]}"] = SourceMark(upto, upto, self.known_since)
-        counts = COUNTS if frontier is not None else dict(self.chance.sample(list(COUNTS.items()), 2))
-        partition.mark(counts, **marks)
-
-
-def judged_at_once(story: list[Known], known_since: int) -> dict[tuple[str, str, str], Verdict]:
-    """What one detector says that has all facts before the frontier moves."""
-    partition = Partition(ONE, start(known_since, ALWAYS))
-    for about, one in story:
-        partition.learn(one, about=about)
-    partition.frontier(END)
-    return final(partition.published)
-
-
-@pytest.mark.parametrize("known_since", [KNOWN_FOR_EVER, OPENED])
-@settings(max_examples=150, deadline=None)
-@given(story=stories(), seed=st.integers(0, 1 << 30))
-def test_whichever_source_comes_first_the_verdicts_and_ids_are_those_of_a_single_stream(
-    known_since: int, story: list[Known], seed: int
-) -> None:
-    """And no breach is told before every source of its promise is complete past it."""
-    partition = FactsPartition(BOOK)
-    Sending(random.Random(seed), story, known_since).fill(partition)
-    expected = judged_at_once(story, known_since)
-    for offset in range(1, len(partition.log) + 1):
-        for one in partition.read(offset):
-            if one.kind == "breached":
-                frontier = partition.vector.frontier(partition.group_of(one.promise).sources)
-                assert frontier is not None
-                assert one.breached_at is not None
-                assert one.breached_at < frontier
-                assert expected[one.promise, one.subject, one.cycle][0] in ("breached", "fulfilled_late")
-    assert final(partition.published) == expected
-
-
-@settings(max_examples=150, deadline=None)
-@given(story=stories(), seed=st.integers(0, 1 << 30))
-def test_crashes_and_borders_of_batches_change_nothing(story: list[Known], seed: int) -> None:
-    """The same log, with commits, slices of one and crashes anywhere: the very same events, each once."""
-    chance = random.Random(seed)
-    straight = FactsPartition(BOOK)
-    Sending(chance, story, chance.choice([KNOWN_FOR_EVER, OPENED])).fill(straight)
-    other = FactsPartition(BOOK)
-    other.log = straight.log
-    straight.read()
-    while other.core.next_offset < len(other.log):
-        other.process(chance.randint(other.core.next_offset + 1, len(other.log)), slice_size=chance.choice([1, 2, 100]))
-        if chance.random() < 0.6:
-            other.commit()
-        if chance.random() < 0.5:
-            other.crash()
-    other.commit()
-    assert sorted(other.published, key=_told) == sorted(straight.published, key=_told)
-    assert len({(one.id, one.outcome_id) for one in other.published}) == len(other.published)
-    assert _kept(other) == _kept(straight)
-
-
-def _kept(partition: FactsPartition) -> tuple[int, dict[bytes, object]]:
-    """The position, and all that is stored besides."""
-    store: dict[bytes, object] = dict(partition.store)
-    offsets = []
-    for key, value in partition.store.items():
-        if key.startswith(b"\x00checkpoint"):
-            checkpoint = decode_checkpoint(value, "store")
-            offsets.append(checkpoint.next_offset)
-            store[key] = msgspec.structs.replace(checkpoint, next_offset=0)
-    return max(offsets), store
-
-
-def _told(one: Publication) -> tuple[str, ...]:
-    return (one.promise, one.subject, one.cycle, str(one.revision), one.kind, one.id)
 
 
 def test_groups_that_are_compiled_once_serve_many_partitions() -> None:
