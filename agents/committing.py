@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from agents.deadletters import DeadLetters
 from promises.migrating import Fate
 from schemas import metrics
 from schemas.encoding import encode_event, encode_outcome
@@ -22,17 +23,13 @@ from schemas.migrations import Migration
 from schemas.publications import EVENT_HEADERS, Mode, Publication
 from schemas.topics import BREACHES, OUTCOMES, dlq
 from streams.app import BatchApp
-from streams.deadletters import dead_letter
 from streams.emit import Outgoing, PartitionProducer
-from streams.logs import trace_id
 
 log_name = "promisewatch.detect"
 log = structlog.get_logger(log_name)
 
 SLICE_RECORDS = 5_000
 """A transaction holds at most about this many published events and changed records."""
-SLICE_BAD_BYTES = 16 << 20
-"""And about this much of dead letters: there may be thousands of them, of megabytes each."""
 LOOK_EVERY = 64
 """Records processed between two looks at whether a slice is full."""
 YIELD_EVERY = 500
@@ -107,9 +104,7 @@ class CommittingPartition(ABC, Generic[AnyCore]):
         self._next_offset = next_offset
         self._stored_offset = next_offset
         self._stored_at = app.clock.now_ms()
-        self._bad: list[Outgoing] = []
-        self._bad_bytes = 0
-        self._bad_reasons: Counter[str] = Counter()
+        self._letters = DeadLetters(log_name)
         self.closed = False
 
     @property
@@ -124,7 +119,7 @@ class CommittingPartition(ABC, Generic[AnyCore]):
 
     @property
     def _slice_is_full(self) -> bool:
-        return self._core.pending + len(self._bad) >= SLICE_RECORDS or self._bad_bytes >= SLICE_BAD_BYTES
+        return self._core.pending + len(self._letters) >= SLICE_RECORDS or self._letters.are_full
 
     @abstractmethod
     def _take_in(self, records: Sequence[Any], begin: int, end: int, now: int) -> tuple[int, EventError | None]:
@@ -189,17 +184,7 @@ class CommittingPartition(ABC, Generic[AnyCore]):
         )
 
     def _dead_letter(self, record: Any, error: EventError) -> None:
-        self._bad.append(dead_letter(record, error.reason, error.message))
-        self._bad_bytes += len(record.value or b"")
-        self._bad_reasons[error.reason] += 1
-        log.warning(
-            "event sent to dead letters",
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            reason=error.reason,
-            trace_id=trace_id(record.headers),
-        )
+        self._letters.add(record, error)
 
     async def _drain(self, next_offset: int) -> None:
         """Publish everything whose fire time the frontier has passed, slice by slice."""
@@ -229,7 +214,7 @@ class CommittingPartition(ABC, Generic[AnyCore]):
                 outcomes.append(Outgoing(key, encode_outcome(publication, now, mode), EVENT_HEADERS))
         changes = [*self._owed, *taken.changes]
         offset = await self._producer.write(
-            {BREACHES: breaches, OUTCOMES: outcomes, dlq(self._topic): self._bad},
+            {BREACHES: breaches, OUTCOMES: outcomes, dlq(self._topic): self._letters.records},
             self._app.settings.changelog,
             changes,
         )
@@ -239,14 +224,12 @@ class CommittingPartition(ABC, Generic[AnyCore]):
         self._next_offset = self._stored_offset = next_offset
         self._stored_at = now
         self._owed = []
+        self._letters.written(self._topic)
         self._measure(taken, now)
-        self._bad = []
-        self._bad_bytes = 0
-        self._bad_reasons.clear()
 
     def _is_idle(self) -> bool:
         """Whether nothing has happened that is worth a transaction."""
-        return not self._core.pending and not self._bad and not self._owed
+        return not self._core.pending and not self._letters and not self._owed
 
     def _is_behind(self, next_offset: int) -> bool:
         """Whether a position is worth a transaction, being so far from the one that is stored."""
@@ -257,8 +240,6 @@ class CommittingPartition(ABC, Generic[AnyCore]):
     def _measure(self, taken: Taken, now: int) -> None:
         for outcome, count in taken.counted.items():
             metrics.EVENTS.labels(topic=self._topic, outcome=outcome).inc(count)
-        for reason, count in self._bad_reasons.items():
-            metrics.DEAD_LETTERS.labels(topic=self._topic, reason=reason).inc(count)
         self._measure_publications(taken.publications, now)
 
     def _measure_publications(self, publications: Sequence[Publication], now: int) -> None:

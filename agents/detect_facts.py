@@ -61,7 +61,6 @@ class FactsPartition(CommittingPartition[GroupedDetector]):
         """
         super().__init__(app, partition, producer, core, topic, core.next_offset, owed)
         self.vector = vector
-        core.advance(vector)  # facts may come before the first tick, and no due learnt late may be published too soon
         self._settles = settle_ms
         self._adoption = adoption
         self._vector_moved = False

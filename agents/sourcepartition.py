@@ -1,15 +1,14 @@
 """One owned partition of a source: its events become facts, and what is acknowledged of them moves its frontier."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from faust.types import TP
 from msgspec.structs import replace
 
+from agents.deadletters import DeadLetters
 from agents.mapping import Mapped, SourceMapper
 from agents.origins import Origin
 from agents.vectoring import VectorSender
@@ -22,19 +21,12 @@ from schemas.sourcepositions import SourcePosition, encode_position
 from schemas.topics import dlq
 from schemas.vectors import Hold, SourceMark, source_partition
 from streams.app import BatchApp
-from streams.deadletters import dead_letter
 from streams.doubt import Doubt
-from streams.emit import Outgoing
 from streams.frontier import Marks
-from streams.logs import trace_id
 from streams.sharedproducer import SharedProducer
-
-log = structlog.get_logger("promisewatch.ingest")
 
 SLICE_FACTS = 5_000
 """A write holds at most about this many facts and dead letters of one partition."""
-SLICE_BAD_BYTES = 16 << 20
-"""And about this much of dead letters: there may be thousands of them, of megabytes each."""
 LOOK_EVERY = 64
 """Records mapped between two looks at whether a slice is full."""
 YIELD_EVERY = 500
@@ -96,14 +88,12 @@ class SourcePartition:
         self._doubt = Doubt(source.doubt, origin.doubt, origin.frontier)
         self._hold: Hold | None = None
         self._opened_at = app.clock.now_ms()
+        self._letters = DeadLetters("promisewatch.ingest")
         self._clear()
         shared.vectors.open(self)
 
     def _clear(self) -> None:
         self._mapped = Mapped()
-        self._bad: list[Outgoing] = []
-        self._bad_bytes = 0
-        self._bad_reasons: Counter[str] = Counter()
         self._ignored = 0
         self._tombstones = 0
 
@@ -127,7 +117,7 @@ class SourcePartition:
             if begin < end:
                 self._take_in_other(records[begin], error, latest)
                 begin += 1
-            if self._mapped.count + len(self._bad) >= SLICE_FACTS or self._bad_bytes >= SLICE_BAD_BYTES:
+            if self._mapped.count + len(self._letters) >= SLICE_FACTS or self._letters.are_full:
                 await self._write(records[written:begin], records[begin - 1].offset + 1)
                 written = begin
             if begin - looked >= YIELD_EVERY:
@@ -249,25 +239,12 @@ class SourcePartition:
             if instant > latest:  # nobody knows yet what happens then; taken, it would break every promise
                 raise EventError("future", f"a marker for {instant}, more than the skew ahead of the clock: {latest}")
         except EventError as unusable:
-            self._dead_letter(record, unusable)
+            self._letters.add(record, unusable)
             return
         if self._marks is not None:
             self._ignored += 1
         elif self._read_marker is None or instant > self._read_marker:
             self._read_marker = instant
-
-    def _dead_letter(self, record: Any, error: EventError) -> None:
-        self._bad.append(dead_letter(record, error.reason, error.message))
-        self._bad_bytes += len(record.value or b"")
-        self._bad_reasons[error.reason] += 1
-        log.warning(
-            "event sent to dead letters",
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            reason=error.reason,
-            trace_id=trace_id(record.headers),
-        )
 
     async def _write(self, records: Sequence[Any], next_offset: int) -> None:
         """Have everything acknowledged that was taken in, which is `records`; then go on at `next_offset`."""
@@ -280,14 +257,16 @@ class SourcePartition:
         writes = []
         if mapped.count:
             writes.append(shared.producer.write(shared.facts, mapped.records))
-        if self._bad:
+        if self._letters:
             letters = dlq(self._tp.topic)
-            writes.append(shared.producer.write(letters, {self._tp.partition % shared.letters[letters]: self._bad}))
+            partition = self._tp.partition % shared.letters[letters]
+            writes.append(shared.producer.write(letters, {partition: self._letters.records}))
         if writes:
             await asyncio.gather(*writes)
         self._next_offset = next_offset
         self._told = self._read_marker
         self._count(records)
+        self._letters.written(self._tp.topic)
         self._clear()
 
     def _count(self, records: Sequence[Any]) -> None:
@@ -296,12 +275,10 @@ class SourcePartition:
             return
         arrived = max(record.timestamp for record in records)
         now = self._app.clock.now_ms()
-        self._doubt.read(now, len(records), len(self._bad), mapped.late, arrived)
+        self._doubt.read(now, len(records), len(self._letters), mapped.late, arrived)
         metrics.RECORDS.labels(topic=topic).inc(len(records))
         metrics.FACTS.labels(source=self.source.name).inc(mapped.count)
         noticed = {"unknown_type": mapped.unknown, "marker_ignored": self._ignored, "tombstone": self._tombstones}
         for outcome, count in noticed.items():
             if count:
                 metrics.EVENTS.labels(topic=topic, outcome=outcome).inc(count)
-        for reason, count in self._bad_reasons.items():
-            metrics.DEAD_LETTERS.labels(topic=topic, reason=reason).inc(count)

@@ -1,6 +1,6 @@
 """Taking over a partition: where to go on from, by which texts, and whether its log and its state go together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ import structlog
 
 from agents.doubting import DOUBT_KEY, Doubting
 from promises.detector import Detector
+from promises.grouped import GroupedDetector
 from promises.partition import CHECKPOINT_KEY, UNKNOWN, PartitionDetector
 from schemas import metrics
 from schemas.book_model import Book, Source
@@ -96,16 +97,9 @@ async def take_over(
     """Open a partition whose state is restored and whose earlier producers are fenced. Raises StateError."""
     read = app.store.reader(partition)
     where = f"{app.settings.changelog}/{partition}"
-    if read(GROUPS_KEY) is not None:
-        raise StateError(
-            f"{where}: found the state of a worker that reads facts, expected that of one that reads its source; start "
-            "under another --app-id"
-        )
+    check_mode(read, where, reads_facts=False)
     stored, texts = read(CHECKPOINT_KEY), read(TEXTS_KEY)
-    owed = []
-    unknown_id = await check_identity(app, source.topic, read(TOPIC_KEY))
-    if unknown_id is not None:
-        owed.append(Outgoing(TOPIC_KEY, unknown_id))
+    owed = await check_identity(app, source.topic, read)
     expired = 0
     if stored is None:
         checkpoint = await first_checkpoint(app, book, source, detect, partition)
@@ -118,8 +112,7 @@ async def take_over(
     core.rebuild(app.store.scan(partition))
     if expired:
         core.add_gap(core.frontier)
-        core.set_next_offset(checkpoint.next_offset + expired)
-        tell_of_expired(source.topic, partition, expired, core.held())
+        pass_over(core, source.topic, partition, expired)
     editions = still_needed(compiled.editions, core.pinned)
     check_keys(book, editions, where)
     if editions.changed and editions.stored is not None:
@@ -129,6 +122,16 @@ async def take_over(
         tell_of_another_book(partition, checkpoint.book, book.digest, editions)
     frontier = core.frontier if core.frontier > BEGINNING else None
     return TakenOver(core, compiled.decoder, owed, Doubting(source, core, read(DOUBT_KEY), frontier))
+
+
+def check_mode(read: Callable[[bytes], bytes | None], where: str, *, reads_facts: bool) -> None:
+    """Refuse the state of a worker in the other mode, which is under other keys. Raises StateError."""
+    if read(CHECKPOINT_KEY if reads_facts else GROUPS_KEY) is not None:
+        found, expected = ("its source", "facts") if reads_facts else ("facts", "its source")
+        raise StateError(
+            f"{where}: found the state of a worker that reads {found}, expected that of one that reads {expected}; "
+            "start under another --app-id"
+        )
 
 
 def latest_seen(now_ms: int, book: Book) -> int:
@@ -176,17 +179,17 @@ async def first_checkpoint(
     )
 
 
-async def check_identity(app: BatchApp, topic: str, stored: bytes | None) -> bytes | None:
-    """Refuse a topic that is not the one the state came from; return its id where the state does not hold it yet.
+async def check_identity(app: BatchApp, topic: str, read: Callable[[bytes], bytes | None]) -> list[Outgoing]:
+    """Refuse a topic that is not the one the state came from; its id is owed where the state does not hold it yet.
 
     Raises StateError when it was recreated, however far it has grown since.
     """
-    found = (await app.offsets.identify(topic)).get(topic)
+    found, stored = (await app.offsets.identify(topic)).get(topic), read(TOPIC_KEY)
     topic_id = None if found is None else found.topic_id
     if stored is not None:
         same_topic(topic, stored.decode(), topic_id)
-        return None
-    return None if topic_id is None else topic_id.encode()
+        return []
+    return [] if topic_id is None else [Outgoing(TOPIC_KEY, topic_id.encode())]
 
 
 async def expired_records(app: BatchApp, topic: str, partition: int, next_offset: int) -> int:
@@ -202,6 +205,12 @@ async def expired_records(app: BatchApp, topic: str, partition: int, next_offset
             "recreated; start under another --app-id"
         )
     return max(0, beginning - next_offset)
+
+
+def pass_over(core: PartitionDetector | GroupedDetector, topic: str, partition: int, expired: int) -> None:
+    """Go on behind `expired` records, now that the core knows of the gap, and tell of it."""
+    core.set_next_offset(core.next_offset + expired)
+    tell_of_expired(topic, partition, expired, core.held())
 
 
 def tell_of_expired(topic: str, partition: int, records: int, held: Mapping[str, int]) -> None:

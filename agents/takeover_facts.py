@@ -13,16 +13,16 @@ import msgspec
 from agents.takeover import (
     BEGINNING,
     CORES_REMEMBERED_MAX,
-    TOPIC_KEY,
     DetectSettings,
     check_identity,
+    check_mode,
     expired_records,
     latest_seen,
     log,
+    pass_over,
     tell_of_another_book,
 )
 from promises.grouped import GroupCore, GroupedDetector, compile_groups
-from promises.partition import CHECKPOINT_KEY
 from promises.vector import Vector
 from schemas.book_model import Book
 from schemas.editions import Editions, check_keys, editions_of, still_needed
@@ -37,7 +37,7 @@ from schemas.groups import (
     encode_groups,
     group_promises,
 )
-from schemas.records import RECORD_FORMAT, TEXTS_KEY, Checkpoint, Texts, decode_texts, encode_texts
+from schemas.records import RECORD_FORMAT, TEXTS_KEY, Checkpoint, Texts, decode_texts, encode_checkpoint, encode_texts
 from schemas.vectors import VECTOR_KEY
 from streams.app import BatchApp
 from streams.emit import Outgoing
@@ -120,67 +120,83 @@ async def take_over_facts(
     """Open a partition whose state is restored and whose earlier producers are fenced. Raises StateError."""
     read = app.store.reader(partition)
     where = f"{app.settings.changelog}/{partition}"
-    if read(CHECKPOINT_KEY) is not None:
-        raise StateError(
-            f"{where}: found the state of a worker that read its source, expected that of one that reads facts; "
-            "start under another --app-id"
-        )
-    owed = []
-    unknown_id = await check_identity(app, topic, read(TOPIC_KEY))
-    if unknown_id is not None:
-        owed.append(Outgoing(TOPIC_KEY, unknown_id))
-    groups, stored_texts, now = read(GROUPS_KEY), read(TEXTS_KEY), app.clock.now_ms()
+    check_mode(read, where, reads_facts=True)
+    owed = await check_identity(app, topic, read)
+    groups, stored_texts = read(GROUPS_KEY), read(TEXTS_KEY)
+    is_new = groups is None
     texts = None if stored_texts is None else decode_texts(stored_texts, where)
-    made = cores.of(texts, groups, where, BEGINNING if groups is None else FROM_NEVER)
-    first = await first_position(app, book, detect, topic, partition, new=groups is None)
+    made = cores.of(texts, groups, where, BEGINNING if is_new else FROM_NEVER)
     core = GroupedDetector.open(
         made.cores,
         read,
         lambda prefix: app.store.scan(partition, prefix),
-        first,
+        await first_position(app, book, detect, topic, partition, new=is_new),
         dropped=made.grouping.dropped,
         partition=partition,
     )
-    if groups is not None:
-        expired = await expired_records(app, topic, partition, core.next_offset)
-        if expired:
-            raise StateError(
-                f"{topic}/{partition} begins at offset {core.next_offset + expired}, but the state has processed up to "
-                f"{core.next_offset}: {expired} records expired unread; start under another --app-id, with --since if "
-                "the instant is known from which nothing is missing"
-            )
     editions = still_needed(made.editions, core.pinned | _still_opening(core))
     check_keys(book, editions, where)
     check_senders(book, editions, where)
-    check_senders(book, editions, where)
-    found = editions.stored
-    assert found is not None, "a book has texts"
-    adoption = None
-    if made.grouping.waits:
-        # The groups stay as they were opened until then, those included under whose texts nothing runs any more.
-        found = made.editions.stored
-        assert found is not None, "a book has texts"
-        sources = frozenset(source for group in made.grouping.groups for source in group.sources)
-        stored_groups = encode_groups(made.grouping.stored)
-        adoption = Adoption(book, cores, found, stored_groups, sources, where, partition)
-    else:
-        found = settled(found, latest_seen(now, book))
-    if found != texts:
-        owed.append(Outgoing(TEXTS_KEY, encode_texts(found)))
-    if encode_groups(made.grouping.stored) != groups:
-        owed.append(Outgoing(GROUPS_KEY, encode_groups(made.grouping.stored)))
+    wanted, adoption = _wanted_texts(app, book, cores, made, editions, where, partition)
+    if wanted != texts:
+        owed.append(Outgoing(TEXTS_KEY, encode_texts(wanted)))
+    wanted_groups = encode_groups(made.grouping.stored)
+    if wanted_groups != groups:
+        owed.append(Outgoing(GROUPS_KEY, wanted_groups))
     vector = Vector(book.digest, read(VECTOR_KEY), where)
+    core.advance(vector)  # facts may come before the first tick, and no due learnt late may be published too soon
+    if not is_new:
+        owed += await _pass_over_expired(app, book, core, topic, partition)
     log.info(
         "partition opened",
         partition=partition,
         next_offset=core.next_offset,
-        new=groups is None,
+        new=is_new,
         groups=[group.name for group in made.grouping.groups],
         waits=adoption is not None,
     )
     if texts is not None and texts.book != book.digest:
         tell_of_another_book(partition, texts.book, book.digest, editions)
     return FactsTakenOver(core, vector, adoption, owed)
+
+
+def _wanted_texts(
+    app: BatchApp,
+    book: Book,
+    cores: FactsCores,
+    made: CompiledGroups,
+    editions: Editions,
+    where: str,
+    partition: int,
+) -> tuple[Texts, Adoption | None]:
+    """The texts to be stored, and what is left to do later if the book is not in full effect yet. `editions` are those
+    of `made` without closed texts that nobody needs.
+    """
+    if not made.grouping.waits:
+        assert editions.stored is not None, "a book has texts"
+        return settled(editions.stored, latest_seen(app.clock.now_ms(), book)), None
+    # The groups stay as they were opened until then, those included under whose texts nothing runs any more.
+    texts = made.editions.stored
+    assert texts is not None, "a book has texts"
+    sources = frozenset(source for group in made.grouping.groups for source in group.sources)
+    return texts, Adoption(book, cores, texts, encode_groups(made.grouping.stored), sources, where, partition)
+
+
+async def _pass_over_expired(
+    app: BatchApp, book: Book, core: GroupedDetector, topic: str, partition: int
+) -> list[Outgoing]:
+    """Go on behind records that expired unread, if there are any; what is to be stored with that.
+
+    Facts of any source may be among them, and none tells how far they went: no ingest takes an event that is dated more
+    than the skew ahead of its clock, so all of them were dated before that.
+    """
+    expired = await expired_records(app, topic, partition, core.next_offset)
+    if not expired:
+        return []
+    core.add_gap(app.clock.now_ms() + book.defaults.skew_ms + 1)
+    pass_over(core, topic, partition, expired)
+    # At once: found again at every start until then, the gap would last longer each time.
+    return [Outgoing(key, encode_checkpoint(one)) for key, one in core.take().checkpoints.items()]
 
 
 def _still_opening(core: GroupedDetector) -> set[tuple[str, int]]:

@@ -13,6 +13,7 @@ import msgspec
 
 from promises.detector import SEPARATOR, subject_of
 from promises.judged import GroupCore, JudgedGroup, Refused, compile_groups
+from promises.known import Known
 from promises.migrating import Fate, Migrating
 from promises.partition import CHECKPOINT_KEY, PartitionDetector
 from promises.steps import Step
@@ -120,6 +121,9 @@ class GroupedDetector:
                 first,
                 next_offset=max(one.next_offset for one in found.values()),
                 live_since=min(one.live_since for one in found.values()),
+                known_since=max(
+                    first.known_since, min(Known(one.known_since, one.gaps).opens_from for one in found.values())
+                ),
             )
         first = msgspec.structs.replace(first, sources=(), vector={})
         groups = []
@@ -151,6 +155,21 @@ class GroupedDetector:
     def pinned(self) -> set[tuple[str, int]]:
         """Promises, and the versions of theirs, under which the stored cycles were found to run."""
         return {one for group in self.groups for one in group.core.pinned}
+
+    def add_gap(self, until: int) -> None:
+        """Facts dated before `until` (UTC ms), whichever source's, may never become known, but for those that a group's
+        frontier has passed. What runs across that is held in every group, and nothing opens before it.
+        """
+        for group in self.groups:
+            group.core.add_gap(group.core.frontier, until)
+
+    def held(self) -> Counter[str]:
+        """How many promises run across a gap, by promise. It looks at every record."""
+        found: Counter[str] = Counter()
+        for group in self.groups:
+            held = group.core.held()
+            found.update({name: held[name] for name in group.group.promises})
+        return +found
 
     def exchange(self, cores: Sequence[GroupCore]) -> None:
         """Go on with the same groups made ready anew: some of their texts may open from another instant on."""

@@ -65,7 +65,8 @@ DEAD_LETTERS = Counter(
 )
 EXPIRED = Counter(
     "promise_expired_records",
-    "Source records that expired before anybody read them: what waited for them is held, never broken.",
+    "Records of a source or of the facts topic that expired before anybody read them: what waited for them is held, "
+    "never broken.",
     [Label.TOPIC],
 )
 BREACHES = Counter(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents import committing
+from agents import deadletters
 from agents.detect import DetectPartition
 from promises.detector import Detector
 from promises.partition import CHECKPOINT_KEY, PartitionDetector
@@ -226,7 +226,7 @@ def test_facts_beyond_what_one_subject_may_have_are_dead_letters_and_others_go_o
 
 def test_megabytes_of_dead_letters_are_written_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction must not hold everything that a broken producer sent while we were away."""
-    monkeypatch.setattr(committing, "SLICE_BAD_BYTES", 1_000_000)
+    monkeypatch.setattr(deadletters, "SLICE_BAD_BYTES", 1_000_000)
     worker = Worker()
     for n in range(10):
         worker.append(b"%d" % n * 400_000)
