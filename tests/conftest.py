@@ -30,6 +30,10 @@ hypothesis.settings.register_profile("full", parent=hypothesis.settings.get_prof
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+FULL_SECONDS = 1_800
+"""For what hangs among the long tests."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, default=None, help="seed of the `rng` fixture and of hypothesis")
 
@@ -54,9 +58,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before the long ones are left out: a file that has such is long anyway
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with tests on Apache Kafka first: where files run side by side, the longest must not be the last."""
+    """Files with tests on Apache Kafka first: where files run side by side, the longest must not be the last. And long
+    tests may take long, unless they say how long.
+    """
     waiting = {item.path for item in items if item.get_closest_marker("kafka")}
     items.sort(key=lambda item: item.path not in waiting)
+    for item in items:
+        if item.get_closest_marker("full") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(FULL_SECONDS))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

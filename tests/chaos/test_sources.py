@@ -18,6 +18,7 @@ from schemas.exits import ExitCode
 from tests.chaos.cluster import SESSION_SECONDS, check, now_ms
 from tests.chaos.oracle import AHEAD_MS, CONFIRM_MS, LONGEST_MS, World
 from tests.chaos.systems import Systems, kill_while, systems
+from tests.chaos.troubles import Troubles
 from tests.cli.running import promisewatch
 
 pytestmark = [pytest.mark.kafka]
@@ -67,6 +68,25 @@ async def test_twenty_kills_of_ingest_and_detect_workers_lose_and_repeat_nothing
         world = World(seed, BASE_MS, run)
         start(one)
         await survive_kills(one, world, Random(seed), 20)
+        await check(one, world, await one.finish(world) + 1)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1_200)
+async def test_troubles_of_every_kind_one_upon_the_other_lose_and_repeat_nothing(
+    broker: ApacheKafka, tmp_path: Path, unique: Callable[[str], str], seed: int
+) -> None:
+    """Thirty bursts, each with a worker killed, paused or away while a system grows, hangs, repeats itself or says
+    nothing: the oracle's verdicts, each event id once.
+    """
+    run = unique("troubles")
+    async with systems(broker, tmp_path, run, frontier="markers") as one:
+        world = World(seed, BASE_MS, run)
+        start(one)
+        troubles = Troubles(one, world, seed, INGEST, DETECT)
+        for _ in range(30):
+            await troubles.burst()
+        print(dict(troubles.seen))
         await check(one, world, await one.finish(world) + 1)
 
 
