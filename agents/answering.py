@@ -33,6 +33,7 @@ log = structlog.get_logger("promisewatch.subject")
 ANSWER_SECONDS = 1.0
 """An event loop that has not answered by then is busy; the asker is told so and may come again."""
 RETRY_SECONDS = 1
+NOT_JOINED = "this worker has not joined its group yet; ask again"
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "Via")
 """What a proxy adds: with one of them, a connection from this machine says nothing about who asks."""
 
@@ -42,6 +43,7 @@ STATUSES: dict[RefusalReason, HTTPStatus] = {
     "forbidden": HTTPStatus.FORBIDDEN,
     "not_kept": HTTPStatus.NOT_FOUND,
     "not_owner": HTTPStatus.CONFLICT,
+    "other_application": HTTPStatus.MISDIRECTED_REQUEST,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
     "busy": HTTPStatus.SERVICE_UNAVAILABLE,
     "failed": HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -82,6 +84,7 @@ class SubjectPage:
     async def get(self, request: web.Request) -> web.Response:
         """Answer, or say why not."""
         try:
+            self._recognise(request)
             self._admit(request)
             subject = _asked(request)
         except Refused as refused:
@@ -99,6 +102,16 @@ class SubjectPage:
             return self._refused(request, subject, SubjectRefusal(reason="failed", message=message))
         log.info("question about a subject answered", subject=subject.value, peer=request.remote)
         return _response(HTTPStatus.OK, msgspec.json.encode(told))
+
+    def _recognise(self, request: web.Request) -> None:
+        """Raise Refused for those who are looking for another application.
+
+        A member that has just ended is still in its group, and another worker may have its address by now. That one has
+        another book, other subjects and other tokens: whatever it said would be wrong.
+        """
+        wanted = request.query.getall("app_id", [])
+        if wanted and wanted != [self._ready_desk().app_id]:
+            raise Refused("other_application", f"this is no worker of application {', '.join(wanted)}")
 
     def _admit(self, request: web.Request) -> None:
         """Raise Refused for those who may not ask."""
@@ -126,9 +139,10 @@ class SubjectPage:
             )  # fmt: skip
 
     async def _told(self, subject: Subject) -> SubjectTold:
-        desk = self._desk
-        if desk is None or desk.asyncio_loop is None:
-            raise Refused("not_ready", "this worker has not joined its group yet; ask again")
+        desk = self._ready_desk()
+        loop = desk.asyncio_loop
+        if loop is None:
+            raise Refused("not_ready", NOT_JOINED)
         if self._one_at_a_time is None:  # made here, in the loop that it is for
             self._one_at_a_time = asyncio.Lock()
         async with self._one_at_a_time:
@@ -142,10 +156,15 @@ class SubjectPage:
                         answer.set_exception(error)
 
             try:
-                desk.asyncio_loop.call_soon_threadsafe(look)
+                loop.call_soon_threadsafe(look)
             except RuntimeError:
                 raise Refused("not_ready", "this worker is stopping; ask again, another takes over") from None
             return await asyncio.wrap_future(answer)
+
+    def _ready_desk(self) -> Desk:
+        if self._desk is None:
+            raise Refused("not_ready", NOT_JOINED)
+        return self._desk
 
     def _refused(self, request: web.Request, subject: Subject | None, refusal: SubjectRefusal) -> web.Response:
         level = log.warning if refusal.reason in {"unauthenticated", "forbidden"} else log.info
@@ -171,7 +190,7 @@ def _asked(request: web.Request) -> Subject:
     value = values["id"]
     if len(value) > TEXT_MAX or CONTROL.search(value):
         raise Refused("bad_request", f"expected an id of 1 to {TEXT_MAX} characters, none of them a control character")
-    if unknown := sorted(set(query) - values.keys()):
+    if unknown := sorted(set(query) - {*values, "app_id"}):
         raise Refused("bad_request", f"found {unknown[0]!r}, expected {PATH}?key=NAME&id=VALUE")
     return Subject(values["key"], value)
 

@@ -68,6 +68,11 @@ class Desk(mode.Service):
         self._keys = list(dict.fromkeys(promise.key for promise in book.promises))
         self._tellers: dict[int, tuple[Detector, SubjectTeller]] = {}
 
+    @property
+    def app_id(self) -> str:
+        """Of which application this is a worker."""
+        return self._app.settings.app_id
+
     async def on_start(self) -> None:
         """Be there."""
         self.asyncio_loop = asyncio.get_running_loop()

@@ -31,11 +31,16 @@ STABLE = "Stable"
 
 
 class Candidate(NamedTuple):
-    """A worker that may be asked. `who` names it to people, `owner`: the group says that it has the subject."""
+    """A worker that may be asked. `who` names it to people, `owner`: the group says that it has the subject.
+
+    `app_id` is the application whose worker it is, where that is known: at the address of one that has just ended
+    somebody else may listen by now.
+    """
 
     url: str
     who: str
     owner: bool = False
+    app_id: str | None = None
 
 
 class Unanswered(NamedTuple):
@@ -128,7 +133,10 @@ async def one_round(
 async def attempt(candidate: Candidate, session: aiohttp.ClientSession, subject: Subject) -> SubjectTold | Unanswered:
     """Ask one worker once."""
     try:
-        url = URL(candidate.url) / PATH.lstrip("/") % {"key": subject.key, "id": subject.value}
+        query = {"key": subject.key, "id": subject.value}
+        if candidate.app_id is not None:
+            query["app_id"] = candidate.app_id
+        url = URL(candidate.url) / PATH.lstrip("/") % query
         async with session.get(url, allow_redirects=False) as response:
             body = await response.read()
     except ssl.SSLError as error:
@@ -217,8 +225,9 @@ def candidates_of(group: Group | None, home: int, settings: SubjectSettings) -> 
             "--http-port, or --worker with the URL where it is asked"
         )
     others = [member for member in group.members if member is not owner and member.url]
-    return [_candidate(owner, owner=True), *(_candidate(member, owner=False) for member in others)]
+    app_id = settings.app_id
+    return [_candidate(owner, app_id, owner=True), *(_candidate(member, app_id, owner=False) for member in others)]
 
 
-def _candidate(member: Member, *, owner: bool) -> Candidate:
-    return Candidate(member.url, f"worker {member.name}", owner)
+def _candidate(member: Member, app_id: str, *, owner: bool) -> Candidate:
+    return Candidate(member.url, f"worker {member.name}", owner, app_id)

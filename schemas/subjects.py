@@ -12,10 +12,18 @@ from schemas.facts import FactRef
 from schemas.publications import Instant, Kind, Status
 
 PATH = "/subject"
-"""Where a worker is asked, with `key` and `id` as query."""
+"""Where a worker is asked, with `key` and `id` as query, and `app_id` to be answered by that application only."""
 
 RefusalReason = Literal[
-    "bad_request", "unauthenticated", "forbidden", "not_kept", "not_owner", "not_ready", "busy", "failed"
+    "bad_request",
+    "unauthenticated",
+    "forbidden",
+    "not_kept",
+    "not_owner",
+    "other_application",
+    "not_ready",
+    "busy",
+    "failed",
 ]
 
 

@@ -101,6 +101,22 @@ async def test_a_subject_is_found_where_producers_of_another_partitioner_put_it(
     assert (answer.status, answer.body["partition"]) == (200, elsewhere)
 
 
+async def test_who_looks_for_another_application_is_told_so_whatever_else_is_asked() -> None:
+    """A worker got the address of one that has ended: its book, its tokens and what it keeps are none of theirs."""
+    partition = await placed("A-17")
+    async with served(worker_with(partition, numbered("A-17")), partition.book, [TOKEN]) as asked:
+        answers = [await asked.get(key=key, id="A-17", app_id="parcels") for key in ("order_id", "parcel", "")]
+    assert [(answer.status, answer.body["reason"]) for answer in answers] == [(421, "other_application")] * 3
+
+
+async def test_who_looks_for_this_application_is_answered() -> None:
+    partition = await placed("A-17")
+    worker = worker_with(partition, numbered("A-17"))
+    async with served(worker, partition.book) as asked:
+        answer = await asked.get(key="order_id", id="A-17", app_id=worker.settings.app_id)
+    assert (answer.status, answer.body["app_id"]) == (200, worker.settings.app_id)
+
+
 @pytest.mark.parametrize("odd", ["Ä 17/ü?&=+#%", "日本-1", "a" * 500, "'; --", "\U0001f4e6"])
 async def test_subjects_may_have_any_characters(odd: str) -> None:
     """They are found under exactly the name they have."""

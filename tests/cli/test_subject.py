@@ -114,12 +114,14 @@ async def serving(*workers: Worker) -> AsyncIterator[list[str]]:
             await server.close()
 
 
-async def asked(*workers: Worker, owner: int | None = None, seconds: float = 2.0) -> SubjectTold:
-    """What is told in the end by these workers; the group says that the `owner` has the subject."""
+async def asked(
+    *workers: Worker, owner: int | None = None, seconds: float = 2.0, app_id: str | None = None
+) -> SubjectTold:
+    """What is told in the end by these workers; the group of `app_id` says that the `owner` has the subject."""
     async with serving(*workers) as urls, aiohttp.ClientSession() as session:
 
         async def find() -> list[Candidate]:
-            return [Candidate(url, f"worker {place}", place == owner) for place, url in enumerate(urls)]
+            return [Candidate(url, f"worker {place}", place == owner, app_id) for place, url in enumerate(urls)]
 
         return await until_told(find, session, ASKED, seconds)
 
@@ -144,6 +146,13 @@ async def test_what_passes_is_waited_for() -> None:
     owner = Worker("not_ready", "busy", "not_owner", told())
     assert await asked(owner, owner=0) == told()
     assert len(owner.asked) == 4
+
+
+async def test_whoever_listens_at_the_address_of_a_worker_that_has_ended_is_not_believed() -> None:
+    """A worker is asked as one of its application; another one says so, and the group will name the next owner."""
+    owner = Worker("other_application", told())
+    assert await asked(owner, owner=0, app_id="shop-detect") == told()
+    assert [query["app_id"] for query, _ in owner.asked] == ["shop-detect", "shop-detect"]
 
 
 async def test_where_the_owner_keeps_nothing_the_others_are_asked() -> None:
@@ -207,7 +216,10 @@ def test_the_owner_is_the_member_that_has_the_partition() -> None:
     """The others come after it; those that serve nothing are not asked."""
     group = Group("Stable", (member("a", "http://a", 0, 1), member("b", "http://b", 2), member("c", "", 3)), {})
     found = candidates_of(group, 2, SubjectSettings(**SETTINGS))
-    assert found == [Candidate("http://b", "worker b", owner=True), Candidate("http://a", "worker a")]
+    assert found == [
+        Candidate("http://b", "worker b", owner=True, app_id="promisewatch"),
+        Candidate("http://a", "worker a", app_id="promisewatch"),
+    ]
 
 
 @pytest.mark.parametrize(
