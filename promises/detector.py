@@ -79,7 +79,7 @@ class Detector:
             after = sorted([fact, *(one for one in known if one is not held)], key=borders.place)
 
         runs = record.cycles.copy() if record is not None else []
-        work = Work(subject, stored_as, known, after, bounds, runs, [], [])
+        work = Work(subject, stored_as, known, after, bounds, runs)
         if not self._bring_up(work, plan, held, fact, counted):
             return _unchanged(record, tuple(counted) or ("irrelevant",))
         is_old = held is None and borders.overdue(fact.time + plan.orphan_ttl_ms, bounds.frontier)
@@ -113,7 +113,7 @@ class Detector:
         Cycles that have expired, and facts that nothing needs any more, leave the record.
         """
         bounds = Bounds(upto, upto, known_since, checkpoint, gaps)
-        work = Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles, [], [])
+        work = Work(subject, stored_as, record.facts, record.facts, bounds, record.cycles)
         clans = self.rules.clans
         self._simple.fire(work, upto)
         runs = [cycle for cycle in record.cycles if cycle.expires > upto or cycle.promise in clans]

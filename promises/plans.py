@@ -5,7 +5,7 @@ the field that tells most of them apart is looked up, so that a fact costs what 
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from promises.terms import Clan, Terms
 from schemas.book_model import Leave, Match, Scalar
@@ -21,27 +21,35 @@ _Value = tuple[bool, Scalar]
 """A value as `where` compares it: `true` is not 1."""
 
 
-class Role(NamedTuple):
+class Role:
     """What facts of one type are to one promise: whether they may open it, whether they may settle a cycle that runs,
     and the versions they may settle a cycle of that is still to open.
     """
 
-    family: "Family"
-    opens: bool
-    settles: bool
-    serves: tuple["Rule", ...]
+    __slots__ = ("family", "opens", "serves", "settles")
+
+    def __init__(self, family: "Family", *, opens: bool, settles: bool, serves: tuple["Rule", ...]) -> None:
+        self.family = family
+        self.opens = opens
+        self.settles = settles
+        self.serves = serves
 
 
-class Plan(NamedTuple):
+class Plan:
     """What facts of one type are to the whole book, in the book's order: to its simple promises, and to the others.
 
     `narrowed`, where there is one, has the plans of fewer promises by what the facts say.
     """
 
-    roles: tuple[Role, ...]
-    clans: tuple[Clan, ...]
-    orphan_ttl_ms: int
-    narrowed: "Narrowed | None" = None
+    __slots__ = ("clans", "narrowed", "orphan_ttl_ms", "roles")
+
+    def __init__(
+        self, roles: tuple[Role, ...], clans: tuple[Clan, ...], orphan_ttl_ms: int, narrowed: "Narrowed | None" = None
+    ) -> None:
+        self.roles = roles
+        self.clans = clans
+        self.orphan_ttl_ms = orphan_ttl_ms
+        self.narrowed = narrowed
 
 
 class Narrowed:
@@ -82,7 +90,7 @@ def plan_of(event: str, roles: tuple[Role, ...], clans: tuple[Clan, ...], orphan
         )
 
     values = {value for one in wanted for value in one.get(field, ())}
-    return plan._replace(narrowed=Narrowed(field, {value: fewer(value) for value in values}, fewer(None)))
+    return Plan(roles, clans, orphan_ttl_ms, Narrowed(field, {value: fewer(value) for value in values}, fewer(None)))
 
 
 def _fits(wanted: dict[str, set[_Value]], field: str, value: _Value | None) -> bool:

@@ -221,7 +221,7 @@ class Rules:
             serves = tuple(rule for rule in rules if rule.may_serve(event))
             settles = bool(serves) or any(rule.may_serve(event) for rule in closed)
             if opens or settles:
-                roles.append(Role(family, opens, settles, serves))
+                roles.append(Role(family, opens=opens, settles=settles, serves=serves))
                 ttls.extend(rule.promise.orphan_ttl_ms for rule in rules + closed)
         clans = tuple(clan for clan in self.clans.values() if clan.key == key and event in clan.types)
         ttls.extend(clan.orphan_ttl_ms for clan in clans)

@@ -3,8 +3,6 @@
 What is published is the difference between two verdicts of one cycle. Cycles passed in are never changed.
 """
 
-from typing import NamedTuple
-
 import msgspec
 
 from promises import borders
@@ -20,12 +18,15 @@ from schemas.records import Cycle
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
-class _Opening(NamedTuple):
+class _Opening:
     """An accepted opening."""
 
-    rule: Rule
-    fact: Fact
-    due: int
+    __slots__ = ("due", "fact", "rule")
+
+    def __init__(self, rule: Rule, fact: Fact, due: int) -> None:
+        self.rule = rule
+        self.fact = fact
+        self.due = due
 
 
 class SimplePromises:
@@ -49,23 +50,24 @@ class SimplePromises:
         """Bring the cycles up to date with a fact that was not known before; whether it means anything to them."""
         runs = work.runs
         relevant = False
-        for family, opens, settles, serves in plan.roles:
+        for role in plan.roles:
+            family = role.family
             index = _running(runs, family.id) if runs else None
-            if opens:
+            if role.opens:
                 opening = self._accept(family, fact, work.bounds, counted)
                 if opening is not None:
                     relevant = True
                     if index is None or _opens_earlier(fact, runs[index]):
                         self._reopen(work, index, opening)
                         continue
-            if settles:
+            if role.settles:
                 if index is not None:
                     rule = family.version(runs[index].version)
                     if rule.serves(fact):
                         relevant = True
                         runs[index] = self._settle(work, rule, runs[index])
                         continue
-                relevant = relevant or _serves(serves, fact)
+                relevant = relevant or _serves(role.serves, fact)
         return relevant
 
     def replace(self, work: Work, plan: Plan, held: Fact, fact: Fact, counted: list[str], *, relevant: bool) -> bool:
@@ -75,11 +77,14 @@ class SimplePromises:
         to one that is not simple.
         """
         openings: dict[str, _Opening] = {}
-        for family, opens, _, serves in plan.roles:
-            opening = self._accept(family, fact, work.bounds, counted) if opens else None
+        for role in plan.roles:
+            family = role.family
+            opening = self._accept(family, fact, work.bounds, counted) if role.opens else None
             if opening is not None:
                 openings[family.id] = opening
-            relevant = relevant or opening is not None or _serves(serves, fact) or _settles(family, work.runs, fact)
+            relevant = (
+                relevant or opening is not None or _serves(role.serves, fact) or _settles(family, work.runs, fact)
+            )
         if not relevant:
             return False
         counted.append("conflict")
@@ -142,7 +147,7 @@ class SimplePromises:
                 del runs[index]
         if opening is None:
             return
-        rule, fact, due = opening
+        rule, fact, due = opening.rule, opening.fact, opening.due
         earlier = None
         for run in runs:
             if run.opening == fact.id and run.source == fact.source and run.promise == rule.promise.id:

@@ -16,7 +16,8 @@ import msgspec
 
 from agents.takeover import BEGINNING
 from bench.kafka import PARTITIONS
-from promises.detector import Bounds, Detector, subject_key, subject_of
+from promises.detector import Detector, subject_key, subject_of
+from promises.steps import Bounds
 from schemas.book import load_book
 from schemas.book_model import Book
 from schemas.decoding import Decoder

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promises.detector import Detector
-from promises.plans import LOOKED_UP_FROM
+from promises.plans import LOOKED_UP_FROM, Plan
 from schemas.facts import Fact
 from tests.promises.builders import HOUR, MINUTE, OPENED, Partition, book
 
@@ -41,7 +41,7 @@ def asked_one_by_one() -> Detector:
     """The same book without anything being looked up."""
     made = Detector(WHOLE)
     for plans in made.rules.plans.values():
-        plans.update({event: plan._replace(narrowed=None) for event, plan in plans.items()})
+        plans.update({event: Plan(one.roles, one.clans, one.orphan_ttl_ms) for event, one in plans.items()})
     return made
 
 
