@@ -75,9 +75,9 @@ def needed(
         return [fact for fact in facts if forget_at(fact) > upto]
     since: dict[str, int] = {}
     for cycle in stay:
-        looks_from = rules.looks_from(cycle)
-        for kind in rules.looks_at(cycle.promise):
-            since[kind] = min(looks_from, since.get(kind, looks_from))
+        for kinds, looks_from in rules.looked_at(cycle):
+            for kind in kinds:
+                since[kind] = min(looks_from, since.get(kind, looks_from))
     members = {(cycle.source, cycle.opening) for cycle in stay}
     for cycle in stay:
         early = _kept_early(rules, facts, cycle)
@@ -101,7 +101,9 @@ def _with_newest(facts: list[Fact], kept: list[Fact]) -> list[Fact]:
 def is_needless(rules: Rules, fact: Fact, cycles: list[Cycle]) -> bool:
     """Whether a fact is none that these cycles look at, or from before everything that counts for them."""
     return all(
-        fact.time < rules.looks_from(cycle) or fact.type not in rules.looks_at(cycle.promise) for cycle in cycles
+        fact.time < looks_from or fact.type not in kinds
+        for cycle in cycles
+        for kinds, looks_from in rules.looked_at(cycle)
     )
 
 

@@ -168,6 +168,7 @@ class Rules:
                 ending = [Rule(promise, Calendars(specs), pin, until) for promise, specs, pin, until in texts]
                 self.families[promise_id] = Family(promise_id, rules, ending)
         self.clans = {clan.id: clan for clan in causes_first(clans)}
+        self._remedies = _remedies(self.clans)
         every_version: list[Rule | Terms] = [
             *(rule for family in self.families.values() for rule in family.rules + family.closed),
             *(terms for clan in self.clans.values() for terms in clan.terms + clan.closed),
@@ -210,6 +211,17 @@ class Rules:
         if clan is None:
             return cycle.opened_at - self.family(cycle.promise).version(cycle.version).looks_back_ms
         return cycle.opened_at - clan.version(cycle.version).looks_back_ms
+
+    def looked_at(self, cycle: Cycle) -> list[tuple[frozenset[str], int]]:
+        """What is looked at as long as a cycle is there: types of facts, and the instant before which none counts.
+
+        By itself, and by the remedies that its breach may open yet: what they find may have come long before that.
+        """
+        remedies = self._remedies.get(cycle.promise, [])
+        return [
+            (self.looks_at(cycle.promise), self.looks_from(cycle)),
+            *((clan.types, cycle.opened_at - clan.looks_back_ms) for clan in remedies),
+        ]
 
     def _plan(self, key: str, event: str) -> Plan:
         roles = []
@@ -289,6 +301,17 @@ def causes_first(clans: list[Clan]) -> list[Clan]:
             )
         ordered += [waiting.pop(clan.id) for clan in ready]
     return ordered
+
+
+def _remedies(clans: dict[str, Clan]) -> dict[str, list[Clan]]:
+    """By promise its remedies, and theirs; `clans` has causes before their remedies."""
+    causes: dict[str, set[str]] = {}
+    remedies: dict[str, list[Clan]] = {}
+    for clan in clans.values():
+        causes[clan.id] = set(clan.causes).union(*(causes.get(cause, ()) for cause in clan.causes))
+        for cause in causes[clan.id]:
+            remedies.setdefault(cause, []).append(clan)
+    return remedies
 
 
 def _lost(promise_id: str) -> StateError:

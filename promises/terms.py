@@ -203,6 +203,7 @@ class Clan:
         self.types = frozenset().union(*(one.types for one in every))
         self.opening_types = frozenset().union(*(one.opening_types for one in every))
         self.orphan_ttl_ms = max(one.promise.orphan_ttl_ms for one in every)
+        self.looks_back_ms = max(one.looks_back_ms for one in every)
         causes = {one.promise.when.breach_of for one in every}
         self.causes = frozenset(cause for cause in causes if cause is not None)
 

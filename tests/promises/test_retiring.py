@@ -46,6 +46,30 @@ def test_a_cycle_whose_leaving_would_change_another_waits_for_it() -> None:
     assert kinds(p.published) == ["kept", "breached"]
 
 
+def test_what_a_remedy_may_find_stays_until_its_cause_has_left() -> None:
+    """It came before the remedy opened, longer ago than a fact waits for an opening: the cause ran meanwhile."""
+    p = Partition(
+        book(
+            """
+- {id: answer, retention: 5h, orphan_ttl: 2h, when: {event: asked, again: true}, due: {within: 10h},
+   expect: {event: answered}}
+- {id: sorry, retention: 5h, orphan_ttl: 2h, when: {breach_of: answer}, due: {within: 1h},
+   expect: {event: refunded, early: true}}
+"""
+        )
+    )
+    p.learn(fact("asked", OPENED - 9 * HOUR, "a"), fact("answered", OPENED - 8 * HOUR, "aa"))
+    p.learn(fact("asked", OPENED, "b"), fact("refunded", OPENED + MINUTE, "r"))
+    p.frontier(OPENED + 7 * HOUR)
+    assert [cycle.opening for cycle in record(p).cycles] == ["b"], "the first one has left"
+    p.frontier(OPENED + 12 * HOUR)
+    assert [(one.promise, one.status) for one in p.published] == [
+        ("answer", "kept"),
+        ("answer", "breached"),
+        ("sorry", "kept"),
+    ]
+
+
 def test_an_opening_older_than_retention_opens_nothing() -> None:
     """What it opened may have been forgotten already."""
     p = Partition(book(AGAIN))
