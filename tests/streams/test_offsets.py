@@ -1,5 +1,6 @@
 """What the logs of several topics hold, asked in as few requests as there are questions."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
@@ -33,7 +34,9 @@ def embedded() -> Iterator[EmbeddedBroker]:
 async def test_partition_counts_are_those_of_this_moment(
     kafka: ApacheKafka, offsets: LogOffsets, unique: Unique
 ) -> None:
-    """Of all topics at once, also right after some were added; 0 where there is no such topic."""
+    """Of all topics at once, also when some were added just now, long before metadata are refreshed by themselves; 0
+    where there is no such topic.
+    """
     orders, parcels, gone = unique("orders"), unique("parcels"), unique("gone")
     await create(kafka.bootstrap_server, orders, parcels, partitions=2)
     assert await offsets.partition_counts([orders, parcels, gone]) == {orders: 2, parcels: 2, gone: 0}
@@ -41,7 +44,9 @@ async def test_partition_counts_are_those_of_this_moment(
     await admin.start()
     await admin.create_partitions({parcels: NewPartitions(5)})
     await admin.close()
-    assert await offsets.partition_counts([orders, parcels]) == {orders: 2, parcels: 5}
+    async with asyncio.timeout(5):  # a broker hears from the controller what was done a moment later
+        while await offsets.partition_counts([orders, parcels]) != {orders: 2, parcels: 5}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.kafka
