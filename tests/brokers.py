@@ -1,11 +1,13 @@
 """Apache Kafka for fixtures."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from promisewatch.brokers import ApacheKafka
 from schemas.errors import BrokerUnavailable
@@ -28,3 +30,11 @@ def apache_kafka(**settings: Any) -> Iterator[ApacheKafka]:
         yield broker
     finally:
         broker.close()
+
+
+def wait_until_known(admin: AdminClient, topics: Iterable[str], seconds: float = 30) -> None:
+    """Return when the broker tells of these topics: it hears of them a moment after they were made."""
+    wanted, deadline = set(topics), time.monotonic() + seconds
+    while not wanted <= admin.list_topics(timeout=10).topics.keys():
+        assert time.monotonic() < deadline, f"not known within {seconds:g} s: {wanted}"
+        time.sleep(0.02)

@@ -14,6 +14,7 @@ from promisewatch.demonstration.processes import Child
 from schemas.instants import format_instant
 from schemas.markers import marker_headers
 from schemas.topics import BREACHES, FACTS, OUTCOMES, changelog, texts_changelog
+from tests.brokers import wait_until_known
 from tests.cli.running import promisewatch
 
 PARTITIONS = 8
@@ -38,6 +39,7 @@ class Stage:
         admin = AdminClient({"bootstrap.servers": self.broker.bootstrap_server})
         for future in admin.create_topics([NewTopic(name, count, 1) for name, count in topics.items()]).values():
             future.exception(30)  # the shared ones may be there
+        wait_until_known(admin, topics)
 
     def process(self, command: str, app: str, *options: str) -> Child:
         """Start a process of this run under an application id."""

@@ -24,6 +24,7 @@ from schemas.errors import InputError
 from schemas.exits import ExitCode
 from schemas.instants import format_instant, parse_instant
 from schemas.markers import HEADER
+from tests.brokers import wait_until_known
 
 WAIT_S = 60
 PARTITIONS = 4
@@ -83,6 +84,7 @@ def target(request: pytest.FixtureRequest, unique: Callable[[str], str]) -> Iter
         kafka: ApacheKafka = request.getfixturevalue("kafka")
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap_server, "log_level": 0})
         admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(WAIT_S)
+        wait_until_known(admin, [topic])
         yield kafka.bootstrap_server, topic
 
 
