@@ -15,10 +15,10 @@ from promises.detector import SEPARATOR, subject_of
 from promises.judged import GroupCore, JudgedGroup, Refused, compile_groups
 from promises.known import Known
 from promises.migrating import Fate, Migrating
-from promises.partition import CHECKPOINT_KEY, PartitionDetector
+from promises.partition import PartitionDetector
 from promises.steps import Step
 from promises.vector import Vector
-from schemas.errors import EventError, StateError
+from schemas.errors import EventError
 from schemas.factrecords import BAD_FACT, decode_fact
 from schemas.facts import Fact
 from schemas.groups import aside_prefix, checkpoint_key, record_prefix
@@ -103,14 +103,9 @@ class GroupedDetector:
         A partition that nobody has worked yet begins at `first`, whose `known_since` stands for the facts topic itself:
         what is known of the sources, markers tell. A group that a stored partition did not have yet begins where the
         others are. What is left of groups that were `dropped` is removed. Raises StateError for state of another
-        format, or of direct mode.
+        format.
         """
         where = "" if partition is None else f"partition {partition}"
-        if read(CHECKPOINT_KEY) is not None:
-            raise StateError(
-                f"{where}: found the state of a worker that reads its source itself, expected that of one that reads "
-                "facts: start under another --app-id"
-            )
         found: dict[int, Checkpoint] = {}
         for made in cores:
             stored = read(checkpoint_key(made.group.index))

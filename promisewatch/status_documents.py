@@ -9,8 +9,8 @@ from promisewatch.status_sources import (
     SourcePartitionStatus,
     SourcesStatus,
     SourceStatus,
+    ingest_members,
 )
-from promisewatch.status_sources_tables import ingest_members
 from promisewatch.status_words import earliest
 from promisewatch.statuses import (
     DeadLetters,

@@ -28,7 +28,7 @@ from schemas.records import Checkpoint
 from schemas.sourcepositions import SourcePosition
 from schemas.vectors import Hold as Doubt
 from schemas.vectors import source_partition
-from streams.observing import Group
+from streams.observing import Group, Member
 
 ABREAST_MS = 10_000
 """A frontier that is no further behind than this, and what its source may publish late, is held up by nothing: vectors
@@ -229,3 +229,20 @@ def group_statuses(stored: Iterable[Stored]) -> tuple[GroupStatus, ...]:
 
 def _before(one: int | None, other: int | None) -> bool:
     return other is not None and (one is None or one < other)
+
+
+def ingest_members(status: SourcesStatus) -> list[tuple[Member, list[str]]]:
+    """Every ingest process, with the source partitions that it has."""
+    found: dict[str, tuple[Member, list[str]]] = {}
+    for source in status.sources:
+        group = None if status.ingest is None else status.ingest.get(source.source.topic)
+        for member in () if group is None else group.members:
+            _, partitions = found.setdefault(member.member_id, (member, []))
+            partitions += [f"{source.source.name}/{partition}" for partition in member.partitions]
+    return list(found.values())
+
+
+def worker_members(status: SourcesStatus) -> list[tuple[Member, list[str]]]:
+    """Every worker, with the facts partitions that it has."""
+    members = () if status.group is None else status.group.members
+    return [(member, [f"facts/{partition}" for partition in member.partitions]) for member in members]

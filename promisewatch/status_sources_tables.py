@@ -4,7 +4,7 @@ from rich.console import Group as Lines
 from rich.table import Table
 
 from promisewatch.console import a_table
-from promisewatch.status_sources import SourcesStatus, SourceStatus
+from promisewatch.status_sources import SourcesStatus, SourceStatus, ingest_members, worker_members
 from promisewatch.status_words import (
     COLOURS,
     UNKNOWN,
@@ -26,7 +26,6 @@ from promisewatch.status_words import (
     worked_table,
 )
 from schemas.instants import format_duration
-from streams.observing import Member
 
 PROMISES_MAX = 5
 """Promises that are named in a line for people; of more, so many and the number of the rest."""
@@ -129,20 +128,3 @@ def facts_table(status: SourcesStatus) -> Table:
         waits = f"{each.waits_for or f'facts/{each.partition}'}: {hold_words(each.hold, each.log)}"
         rows.append((each, frontier_cells(each.frontier, status.at), waits))
     return worked_table("facts", rows)
-
-
-def ingest_members(status: SourcesStatus) -> list[tuple[Member, list[str]]]:
-    """Every ingest process, with the source partitions that it has."""
-    found: dict[str, tuple[Member, list[str]]] = {}
-    for source in status.sources:
-        group = None if status.ingest is None else status.ingest.get(source.source.topic)
-        for member in () if group is None else group.members:
-            _, partitions = found.setdefault(member.member_id, (member, []))
-            partitions += [f"{source.source.name}/{partition}" for partition in member.partitions]
-    return list(found.values())
-
-
-def worker_members(status: SourcesStatus) -> list[tuple[Member, list[str]]]:
-    """Every worker, with the facts partitions that it has."""
-    members = () if status.group is None else status.group.members
-    return [(member, [f"facts/{partition}" for partition in member.partitions]) for member in members]

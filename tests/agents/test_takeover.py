@@ -14,6 +14,7 @@ from schemas.book import parse_book
 from schemas.book_model import Book
 from schemas.editions import text_digest
 from schemas.errors import StateError
+from schemas.groups import GROUPS_KEY
 from schemas.instants import format_instant, parse_instant
 from schemas.markers import marker_headers
 from schemas.migrations import HEADER, Migration, migration_headers
@@ -241,3 +242,11 @@ def test_partitions_that_know_the_same_texts_share_one_compiled_book() -> None:
     first = cores.of(None, "0", NOW)
     assert cores.of(None, "1", NOW).detector is first.detector
     assert cores.of(None, "2", NOW + 1).detector is not first.detector
+
+
+async def test_the_state_of_facts_mode_is_refused() -> None:
+    """Its records are under other keys; who changes the mode takes another application id."""
+    worker = Worker()
+    worker.store.write(0, {GROUPS_KEY: b"anything"}, 0, 0)
+    with pytest.raises(StateError, match="found the state of a worker that reads facts, expected"):
+        await worker.open(book(CONFIRM))

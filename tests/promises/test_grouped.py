@@ -5,7 +5,7 @@ import pytest
 from promises.detector import subject_key
 from promises.grouped import GroupedDetector, compile_groups
 from schemas.editions import NO_EDITIONS
-from schemas.errors import EventError, StateError
+from schemas.errors import EventError
 from schemas.facts import FACTS_MAX, Fact, Subject
 from schemas.groups import aside_prefix, record_prefix, source_groups
 from schemas.vectors import KNOWN_FOR_EVER, SourceMark
@@ -277,13 +277,6 @@ def test_a_promise_that_runs_across_a_gap_of_a_source_it_waits_for_is_not_broken
 
 
 # --- taking over ---
-
-
-def test_state_of_direct_mode_is_refused() -> None:
-    partition = opened()
-    partition.store[b"\x00checkpoint"] = b"anything"
-    with pytest.raises(StateError, match="reads its source itself"):
-        partition.crash()
 
 
 def test_only_what_changed_is_written() -> None:
